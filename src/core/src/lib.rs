@@ -1,0 +1,32 @@
+//! Plain types and parsing shared by every part of A3S Box.
+//!
+//! Owns the words of the project: what a box is configured as, what it is named, which state it is in,
+//! what the runtime tells the shim and the guest, and how errors look. It does no I/O, starts nothing and
+//! knows no async runtime; every other crate depends on it.
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod exec;
+mod id;
+mod log;
+mod name;
+mod run;
+mod signal;
+mod size;
+mod spec;
+mod state;
+mod vmm;
+
+pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
+pub use error::{BoxError, ErrorKind, Result};
+pub use exec::{ExecRequest, TtySize};
+pub use id::{BoxId, HostProcess};
+pub use log::{LogRecord, LogStream};
+pub use name::BoxName;
+pub use run::{BootPhase, BootTrace, ExitReason, RunExit, RunStatus};
+pub use signal::Signal;
+pub use size::Bytes;
+pub use spec::{BootSpec, ShimSpec, Upper};
+pub use state::BoxState;
+pub use vmm::{Accel, AccelChoice, Vmm, VmmChoice};

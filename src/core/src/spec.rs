@@ -1,0 +1,59 @@
+//! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
+
+use crate::{Accel, BoxId, Bytes, ExecRequest, Signal, Vmm};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Where the writable layer of a box lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upper {
+    /// An ext4 disk, seen in the guest as the block device with serial `upper`.
+    Disk,
+    /// The guest's memory.
+    Tmpfs,
+}
+
+/// `spec.json`: one run of one box, complete. Paths are absolute; the shim's own folder is `boxes/<id>/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShimSpec {
+    /// The box.
+    pub id: BoxId,
+    /// The VMM that runs it.
+    pub vmm: Vmm,
+    /// What executes the guest.
+    pub accel: Accel,
+    /// vCPUs.
+    pub cpus: u32,
+    /// The guest's memory.
+    pub memory: Bytes,
+    /// The guest kernel, an ELF `vmlinux`.
+    pub kernel: PathBuf,
+    /// The initramfs that holds the guest init.
+    pub initramfs: PathBuf,
+    /// The image's EROFS file, shared and never written.
+    pub rootfs: PathBuf,
+    /// The writable layer's disk, where `boot.upper` is a disk.
+    pub upper: Option<PathBuf>,
+    /// Milliseconds from the VMM's start to a running container process.
+    pub boot_timeout_ms: u64,
+    /// The signal that `stop` sends to the container process.
+    pub stop_signal: Signal,
+    /// Whether nothing of the writable layer is wanted after the run, so that it may end without unmounting.
+    pub discard: bool,
+    /// What the guest needs to know.
+    pub boot: BootSpec,
+}
+
+/// `boot.json`: what the guest init reads at the root of its initramfs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootSpec {
+    /// The host name inside the box.
+    pub hostname: String,
+    /// Where writes go.
+    pub upper: Upper,
+    /// The container process.
+    pub process: ExecRequest,
+}
