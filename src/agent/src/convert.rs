@@ -1,0 +1,72 @@
+//! Between the shared types of `a3s-box-core` and the messages on the wire.
+
+use crate::proto::agent::{Start, TtySize as WireTty};
+use a3s_box_core::{ExecRequest, TtySize};
+use std::fmt;
+
+/// A message that no honest peer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidMessage(&'static str);
+
+impl fmt::Display for InvalidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid message: {}", self.0)
+    }
+}
+
+impl std::error::Error for InvalidMessage {}
+
+impl From<ExecRequest> for Start {
+    fn from(exec: ExecRequest) -> Self {
+        let ExecRequest { args, env, cwd, user, tty, stdin, no_new_privs } = exec;
+        Self { args, env, cwd, user, tty: tty.map(Into::into), stdin, no_new_privs }
+    }
+}
+
+impl TryFrom<Start> for ExecRequest {
+    type Error = InvalidMessage;
+
+    fn try_from(start: Start) -> Result<Self, InvalidMessage> {
+        let Start { args, env, cwd, user, tty, stdin, no_new_privs } = start;
+        if args.is_empty() {
+            return Err(InvalidMessage("no program to run"));
+        }
+        Ok(Self { args, env, cwd, user, tty: tty.map(TryInto::try_into).transpose()?, stdin, no_new_privs })
+    }
+}
+
+impl From<TtySize> for WireTty {
+    fn from(size: TtySize) -> Self {
+        Self { rows: size.rows.into(), cols: size.cols.into() }
+    }
+}
+
+impl TryFrom<WireTty> for TtySize {
+    type Error = InvalidMessage;
+
+    fn try_from(size: WireTty) -> Result<Self, InvalidMessage> {
+        let narrow = |n: u32| u16::try_from(n).map_err(|_| InvalidMessage("terminal size out of range"));
+        Ok(Self { rows: narrow(size.rows)?, cols: narrow(size.cols)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let exec = ExecRequest {
+            args: vec!["sh".into(), "-c".into()],
+            env: vec!["A=b".into()],
+            cwd: "/tmp".into(),
+            user: "1:2".into(),
+            tty: Some(TtySize { rows: 3, cols: 4 }),
+            stdin: true,
+            no_new_privs: true,
+        };
+        assert_eq!(ExecRequest::try_from(Start::from(exec.clone())).unwrap(), exec);
+        assert!(ExecRequest::try_from(Start::default()).is_err());
+        assert!(TtySize::try_from(WireTty { rows: 70_000, cols: 1 }).is_err());
+    }
+}
