@@ -1,0 +1,13 @@
+//! Files that appear whole or not at all, and locks that die with their holder.
+//!
+//! Everything under the state directory is written through [`Scratch`] and guarded by [`Lock`], so that a
+//! process killed at any instruction leaves the old file or the new one, a stray temporary file that
+//! [`sweep`] tells from a live one, and no lock. Knows nothing of what the files hold. Used by the image
+//! store and the runtime.
+#![forbid(unsafe_code)]
+
+mod lock;
+mod scratch;
+
+pub use lock::Lock;
+pub use scratch::{Scratch, sweep, sync_dir};
