@@ -1,0 +1,26 @@
+//! OCI images: references, the image store, what `load` and `pull` put into it, and rootfs images.
+//!
+//! The runtime is the caller. This crate decides nothing about boxes: it is told which images they use. All
+//! input (archives, layouts, registries, layers) counts as hostile and is verified, bounded and never unpacked
+//! onto the host.
+#![forbid(unsafe_code)]
+
+mod compression;
+mod config;
+mod digest;
+mod error;
+mod load;
+mod manifest;
+mod reference;
+mod rootfs;
+mod store;
+mod tar;
+
+pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig};
+pub use digest::{Digest, VerifyingReader};
+pub use error::{ImageError, Result};
+pub use load::Loaded;
+pub use manifest::{Descriptor, Manifest, Platform};
+pub use reference::ImageRef;
+pub use rootfs::{Layer, Limits, RootfsCache, build};
+pub use store::{Image, ImageStore, Removed};

@@ -1,0 +1,161 @@
+//! Streams layers through three threads: one decompresses, one hashes, and the caller applies.
+//!
+//! Decompression is the slowest of the three, so that a rootfs image is built at its speed.
+
+use crate::compression::Compression;
+use crate::digest::Hasher;
+use crate::manifest::Descriptor;
+use crate::{Digest, ImageError, Result};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Small enough to stay in a core's cache while three threads touch it.
+const CHUNK: usize = 256 << 10;
+/// Chunks under way to each consumer: enough to even out their paces, 4 MiB in all.
+const QUEUE: usize = 16;
+
+/// One layer of an image: its blob, and the digest that it unpacks to.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The blob's file.
+    pub blob: PathBuf,
+    /// The blob's media type, digest and size.
+    pub descriptor: Descriptor,
+    /// The digest of the unpacked tar.
+    pub diff_id: Digest,
+}
+
+impl Layer {
+    /// What errors call it.
+    pub(super) fn name(&self) -> String {
+        format!("layer {}", self.descriptor.digest)
+    }
+}
+
+/// A piece of an unpacked layer; `None` ends a layer.
+type Chunk = Option<Arc<Vec<u8>>>;
+
+/// Unpacks `layers` in order and hands each to `apply`, which must read it to its end. A layer that does not
+/// unpack to its `diff_id`, or more than `limit` bytes in all, is an error.
+pub(super) fn stream(
+    layers: &[Layer],
+    limit: u64,
+    mut apply: impl FnMut(&Layer, &mut Unpacked) -> Result<()>,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let (to_apply, chunks) = sync_channel(QUEUE);
+        let (to_hash, hash_chunks) = sync_channel(QUEUE);
+        let decoder = scope.spawn(move || decode(layers, limit, &[to_apply, to_hash]));
+        let hasher = scope.spawn(move || hash(&hash_chunks));
+        let mut unpacked = Unpacked { chunks, chunk: Arc::default(), used: 0, ended: false };
+        let applied = layers.iter().try_for_each(|layer| {
+            unpacked.ended = false;
+            apply(layer, &mut unpacked)
+        });
+        // The decoder stops at its next chunk when nobody takes it any more.
+        drop(unpacked);
+        let decoded = decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let digests = hasher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // A decoder's failure looks like a short layer to the others, so it is the one to report.
+        decoded?;
+        applied?;
+        for (layer, digest) in layers.iter().zip(digests) {
+            if digest != layer.diff_id {
+                return Err(ImageError::corrupt(layer.name(), format!("it unpacks to {digest}")));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn decode(layers: &[Layer], limit: u64, consumers: &[SyncSender<Chunk>]) -> Result<()> {
+    let mut left = limit;
+    for layer in layers {
+        let name = layer.name();
+        let failed = |e| ImageError::read(&name, e);
+        let mut source = open(layer)?;
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let count = source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)? as u64;
+            left = left
+                .checked_sub(count)
+                .ok_or_else(|| ImageError::too_large(format!("the unpacked {name}"), limit))?;
+            let chunk = (count > 0).then(|| Arc::new(chunk));
+            let ended = chunk.is_none();
+            for consumer in consumers {
+                if consumer.send(chunk.clone()).is_err() {
+                    return Ok(());
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open(layer: &Layer) -> Result<Box<dyn Read + Send>> {
+    let name = layer.name();
+    let compression = Compression::of_layer(&name, &layer.descriptor)?;
+    let file = File::open(&layer.blob).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ImageError::corrupt(&name, "its blob is missing"),
+        _ => ImageError::io("open", &layer.blob)(e),
+    })?;
+    let size = file.metadata().map_err(ImageError::io("read", &layer.blob))?.len();
+    if size != layer.descriptor.size {
+        let reason = format!("its blob has {size} bytes in place of {}", layer.descriptor.size);
+        return Err(ImageError::corrupt(&name, reason));
+    }
+    compression.decode(BufReader::with_capacity(CHUNK, file)).map_err(|e| ImageError::read(&name, e))
+}
+
+fn hash(chunks: &Receiver<Chunk>) -> Vec<Digest> {
+    let mut digests = Vec::new();
+    let mut hasher = Hasher::default();
+    for chunk in chunks {
+        match chunk {
+            Some(bytes) => hasher.update(&bytes),
+            None => digests.push(std::mem::take(&mut hasher).finish()),
+        }
+    }
+    digests
+}
+
+/// The unpacked bytes of one layer after the other.
+pub(super) struct Unpacked {
+    chunks: Receiver<Chunk>,
+    chunk: Arc<Vec<u8>>,
+    used: usize,
+    ended: bool,
+}
+
+impl BufRead for Unpacked {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.used == self.chunk.len() && !self.ended {
+            let next = self.chunks.recv().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            self.ended = next.is_none();
+            self.chunk = next.unwrap_or_default();
+            self.used = 0;
+        }
+        Ok(&self.chunk[self.used..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.used += count;
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}

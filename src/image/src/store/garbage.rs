@@ -1,0 +1,96 @@
+//! Removing images, and the blobs and rootfs images that no image needs any more.
+
+use super::{ImageStore, MAX_NESTING};
+use crate::manifest::{Descriptor, Index, Manifest, NodeKind, REF_NAME};
+use crate::rootfs::RootfsCache;
+use crate::store::names::is_called;
+use crate::{Digest, ImageError, ImageRef, Result};
+use a3s_box_files::Lock;
+use std::collections::HashSet;
+use std::fs;
+
+/// What [`ImageStore::remove`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// The name that is no more, where the image had one.
+    pub untagged: Option<String>,
+    /// The image that is no more, unless another name keeps it.
+    pub deleted: Option<Digest>,
+}
+
+impl ImageStore {
+    /// Removes the name `name`, and with its last name the image, its blobs and its rootfs image.
+    ///
+    /// `in_use` holds the digests ([`Image::digest`](super::Image)) of the images that boxes use: the last name
+    /// of such an image is [`ImageError::InUse`]. A digest in place of a name works where at most one name is
+    /// left. Blobs stay if another process is using the store; the next removal takes them.
+    pub fn remove(&self, name: &str, in_use: &HashSet<Digest>, rootfs: &RootfsCache) -> Result<Removed> {
+        let found = self.find(name)?;
+        let by_name = name.parse::<ImageRef>().is_ok_and(|reference| is_called(&found, &reference));
+        let removed = self.change_names(|entries| {
+            let same = entries.iter().filter(|entry| entry.digest == found.digest).count();
+            if same > 1 && !by_name {
+                return Err(ImageError::SeveralNames { digest: found.digest });
+            }
+            if same <= 1 && in_use.contains(&found.digest) {
+                return Err(ImageError::InUse { name: name.to_owned() });
+            }
+            entries.retain(|entry| *entry != found);
+            let untagged = found.annotation(REF_NAME).map(str::to_owned);
+            Ok(Removed { untagged, deleted: (same <= 1).then_some(found.digest) })
+        })?;
+        if removed.deleted.is_some() {
+            self.collect_garbage(Some(rootfs))?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the blobs, and the images in `rootfs`, that no image needs; does nothing while somebody has a lease.
+    pub(crate) fn collect_garbage(&self, rootfs: Option<&RootfsCache>) -> Result<()> {
+        let lock = self.dir.join("blobs.lock");
+        let alone = Lock::try_exclusive(&lock).map_err(ImageError::lock(&lock))?;
+        if alone.is_none() {
+            return Ok(());
+        }
+        let mut needed = HashSet::new();
+        let mut chains = HashSet::new();
+        for entry in self.names()? {
+            self.mark(&entry, MAX_NESTING, &mut needed);
+            if let Ok((_, config)) = self.read_image(&entry) {
+                chains.insert(config.chain_id());
+            }
+        }
+        let dir = self.dir.join("blobs/sha256");
+        let failed = |e| ImageError::io("read", &dir)(e);
+        for file in fs::read_dir(&dir).map_err(failed)? {
+            let file = file.map_err(failed)?;
+            let digest =
+                file.file_name().to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+            if !digest.is_some_and(|digest| needed.contains(&digest)) {
+                fs::remove_file(file.path()).map_err(ImageError::io("remove", &file.path()))?;
+            }
+        }
+        rootfs.map_or(Ok(()), |rootfs| rootfs.retain(&chains))
+    }
+
+    /// Notes every blob below `node`. A blob that is missing or damaged leads nowhere.
+    fn mark(&self, node: &Descriptor, depth: usize, needed: &mut HashSet<Digest>) {
+        needed.insert(node.digest);
+        let thing = "an image in the store";
+        let (Ok(kind), Ok(json)) = (NodeKind::of(node), self.read_blob(node)) else { return };
+        match kind {
+            NodeKind::Index if depth > 0 => {
+                for child in Index::parse(thing, &json).map(|index| index.manifests).unwrap_or_default() {
+                    self.mark(&child, depth - 1, needed);
+                }
+            }
+            NodeKind::Index => {}
+            NodeKind::Manifest => {
+                if let Ok(manifest) = Manifest::parse(thing, &json) {
+                    needed.insert(manifest.config.digest);
+                    needed.extend(manifest.layers.iter().map(|layer| layer.digest));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The image store: an OCI image layout at `<A3S_HOME>/images`, shared by all processes of a user.
+//!
+//! `index.json` names the images (annotation `org.opencontainers.image.ref.name`, canonical references), and
+//! `blobs/sha256` holds everything they consist of. Whoever adds or reads blobs holds a lease; garbage is
+//! collected only while nobody does. What is inside layers is `rootfs`'s business.
+
+mod blobs;
+mod garbage;
+mod import;
+mod names;
+
+pub(crate) use blobs::Source;
+pub use garbage::Removed;
+
+use crate::manifest::{Descriptor, Index, Manifest, NodeKind, Platform, REF_NAME};
+use crate::rootfs::Layer;
+use crate::{Digest, ImageConfig, ImageError, ImageRef, Result};
+use a3s_box_files::{Lock, Scratch, sweep};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long others may hold `index.json` or collect garbage; both take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How deep indexes may be nested in indexes.
+const MAX_NESTING: usize = 4;
+
+/// An image in the store, for this host's platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The name that it was found by, where it has one.
+    pub reference: Option<ImageRef>,
+    /// The digest that it is listed and pinned by: of its index where it has one, else of its manifest.
+    pub digest: Digest,
+    /// Its blobs.
+    pub manifest: Manifest,
+    /// Its configuration.
+    pub config: ImageConfig,
+}
+
+impl Image {
+    /// The digest of the configuration, which Docker calls the image id.
+    pub fn id(&self) -> Digest {
+        self.manifest.config.digest
+    }
+
+    /// Bytes of all its blobs as they are stored.
+    pub fn size(&self) -> u64 {
+        self.manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + self.manifest.config.size
+    }
+}
+
+/// The images of a host.
+#[derive(Debug, Clone)]
+pub struct ImageStore {
+    dir: PathBuf,
+}
+
+/// The right to count on blobs staying where they are.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    _lock: Lock,
+}
+
+impl ImageStore {
+    /// The store in `dir`, made if missing. Removes what killed processes left half-written.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
+        let store = Self { dir: dir.into() };
+        let blobs = store.dir.join("blobs/sha256");
+        fs::create_dir_all(&blobs).map_err(ImageError::io("create", &blobs))?;
+        let marker = store.dir.join("oci-layout");
+        if !marker.exists() {
+            let content = br#"{"imageLayoutVersion":"1.0.0"}"#;
+            Scratch::write(&marker, content).map_err(ImageError::io("write", &marker))?;
+        }
+        sweep(&store.dir).map_err(ImageError::io("sweep", &store.dir))?;
+        Ok(store)
+    }
+
+    /// All images, in the order in which they came. An image whose blobs are damaged is an error in its place.
+    pub fn list(&self) -> Result<Vec<Result<Image>>> {
+        Ok(self.names()?.iter().map(|entry| self.image(entry)).collect())
+    }
+
+    /// The image that `name` means: a reference, a digest, or a prefix of a digest or image id that only it has.
+    pub fn resolve(&self, name: &str) -> Result<Image> {
+        let entry = self.find(name)?;
+        self.image(&entry)
+    }
+
+    /// The image of an entry of `index.json`.
+    fn image(&self, entry: &Descriptor) -> Result<Image> {
+        let reference = entry.annotation(REF_NAME).map(str::parse).transpose()?;
+        let (manifest, config) = self.read_image(entry)?;
+        Ok(Image { reference, digest: entry.digest, manifest, config })
+    }
+
+    /// The manifest and configuration that `top` leads to on this host.
+    fn read_image(&self, top: &Descriptor) -> Result<(Manifest, ImageConfig)> {
+        let thing = format!("image {}", top.digest);
+        let platform = Platform::host();
+        let mut node = top.clone();
+        for _ in 0..MAX_NESTING {
+            let json = self.read_blob(&node)?;
+            if NodeKind::of(&node)? == NodeKind::Index {
+                node = Index::parse(&thing, &json)?.choose(&thing, &platform)?.clone();
+                continue;
+            }
+            let manifest = Manifest::parse(&thing, &json)?;
+            let config = ImageConfig::parse(&thing, &self.read_blob(&manifest.config)?)?;
+            check(&thing, &platform, &manifest, &config)?;
+            return Ok((manifest, config));
+        }
+        Err(ImageError::TooLarge { thing, limit: format!("{MAX_NESTING} nested indexes") })
+    }
+
+    /// The layers of `image`, bottom first.
+    pub fn layers(&self, image: &Image) -> Result<Vec<Layer>> {
+        let diff_ids = image.config.diff_ids().iter();
+        let layers = image.manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer {
+            blob: self.blob_path(descriptor.digest),
+            descriptor: descriptor.clone(),
+            diff_id: *diff_id,
+        });
+        Ok(layers.collect())
+    }
+
+    /// Keeps blobs from being collected while it is held.
+    pub(crate) fn lease(&self) -> Result<Lease> {
+        let path = self.dir.join("blobs.lock");
+        Ok(Lease { _lock: Lock::shared(&path, PATIENCE).map_err(ImageError::lock(&path))? })
+    }
+}
+
+/// Refuses an image for another platform, and one whose configuration does not describe its layers.
+fn check(thing: &str, platform: &Platform, manifest: &Manifest, config: &ImageConfig) -> Result<()> {
+    if !platform.accepts(&config.platform) {
+        return Err(ImageError::NoPlatform {
+            thing: thing.to_owned(),
+            wanted: platform.to_string(),
+            offered: config.platform.to_string(),
+        });
+    }
+    let (layers, diff_ids) = (manifest.layers.len(), config.diff_ids().len());
+    if layers != diff_ids {
+        return Err(ImageError::corrupt(thing, format!("it has {layers} layers, and digests of {diff_ids}")));
+    }
+    Ok(())
+}
