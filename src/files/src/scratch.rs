@@ -51,6 +51,15 @@ impl Scratch {
         self.0.path()
     }
 
+    /// Gives the file its name, without waiting for the disk: for what can be made again.
+    ///
+    /// # Errors
+    /// Those of rename(2); the temporary file is gone then.
+    pub fn keep(self, path: &Path) -> io::Result<()> {
+        self.0.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    }
+
     /// Makes the file durable and gives it its name, in place of whatever has that name.
     ///
     /// # Errors

@@ -1,0 +1,151 @@
+//! `create`: settles everything about a box and writes its record.
+
+use super::{Engine, now};
+use crate::state::{BoxRecord, ImagePin, Records, State};
+use crate::{host, preflight};
+use a3s_box_core::{BoxConfig, BoxError, BoxId, BoxName, ErrorKind, ExecRequest, Result, Signal, TtySize};
+use a3s_box_image::{Image, ProcessConfig};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+
+impl Engine {
+    /// Makes a box of `config`, called `name` or by a name we invent. It is not started.
+    ///
+    /// The image must be in the store. Its rootfs image is built here if no box has needed it yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a configuration that makes no sense, `NotFound` for an image that is not in the
+    /// store, `AlreadyExists` for a name that another box has, and those of building the rootfs image. No box
+    /// is left behind.
+    pub fn create(&self, config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
+        config.validate()?;
+        let machine = preflight::choose(&config)?;
+        let store = self.store()?;
+        let image = store.resolve(&config.image)?;
+        let process = process(&config, &image)?;
+        let stop_signal = stop_signal(&config, &image.config.config)?;
+        let rootfs = self.rootfs()?.ensure(&store, &image)?;
+        let rootfs = rootfs.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        let pin = ImagePin { digest: image.digest.to_string(), rootfs };
+
+        let mut state = State::write(&self.home)?;
+        self.sweep(&mut state)?;
+        let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
+        let id = BoxId::from_bytes(random()?);
+        let creator = config.auto_remove.then(host::myself).flatten();
+        let record = BoxRecord {
+            id,
+            name,
+            config,
+            image: pin,
+            process,
+            stop_signal,
+            vmm: machine.vmm,
+            accel: machine.accel,
+            created_at: now(),
+            creator,
+        };
+        // The folder comes first: a folder without a record is swept, a record without a folder would be a box.
+        let folder = self.home.folder(&record.id);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(folder.path())
+            .map_err(|e| BoxError::io(format!("cannot create {}", folder.path().display()), e))?;
+        let added = record.clone();
+        if let Err(error) = state.change(|records| drop(records.insert(added.id.clone(), added))) {
+            drop(std::fs::remove_dir(folder.path()));
+            return Err(error);
+        }
+        Ok(record)
+    }
+}
+
+/// The container process: what the image says, and over it what the user says, as Docker puts them together.
+fn process(config: &BoxConfig, image: &Image) -> Result<ExecRequest> {
+    let of_image = &image.config.config;
+    let mut args = config.entrypoint.clone().unwrap_or_else(|| of_image.entrypoint.clone());
+    if config.command.is_empty() && config.entrypoint.is_none() {
+        args.extend(of_image.cmd.iter().cloned());
+    } else {
+        args.extend(config.command.iter().cloned());
+    }
+    if args.is_empty() {
+        return Err(BoxError::new(
+            ErrorKind::InvalidInput,
+            format!("image {} names no command to run", config.image),
+        )
+        .with_hint("give one after the image's name"));
+    }
+    let mut env = of_image.env.clone();
+    overlay_env(&mut env, &config.env);
+    let cwd = config.workdir.clone().unwrap_or_else(|| of_image.working_dir.clone());
+    Ok(ExecRequest {
+        args,
+        env,
+        cwd: if cwd.starts_with('/') { cwd } else { format!("/{cwd}") },
+        user: config.user.clone().unwrap_or_else(|| of_image.user.clone()),
+        tty: config.tty.then(TtySize::default),
+        stdin: config.interactive,
+        no_new_privs: config.no_new_privs,
+    })
+}
+
+/// Puts the `NAME=value` pairs of `over` over those of `env`: a name that is there already is replaced.
+pub(super) fn overlay_env(env: &mut Vec<String>, over: &[String]) {
+    for pair in over {
+        let name = pair.split('=').next().unwrap_or(pair);
+        let same = |p: &String| p.split('=').next() == Some(name);
+        match env.iter().position(same) {
+            Some(at) => env[at].clone_from(pair),
+            None => env.push(pair.clone()),
+        }
+    }
+}
+
+fn stop_signal(config: &BoxConfig, image: &ProcessConfig) -> Result<Signal> {
+    match config.stop_signal {
+        Some(signal) => Ok(signal),
+        None if image.stop_signal.is_empty() => Ok(Signal::TERM),
+        None => image.stop_signal.parse(),
+    }
+}
+
+fn vacant(records: &Records, name: BoxName) -> Result<BoxName> {
+    match records.values().find(|r| r.name == name) {
+        Some(other) => Err(BoxError::new(
+            ErrorKind::AlreadyExists,
+            format!("name {name} is taken by box {}", other.id.short()),
+        )
+        .with_hint(format!("choose another, or remove that box with `a3s-box rm {name}`"))),
+        None => Ok(name),
+    }
+}
+
+fn invent(records: &Records) -> Result<BoxName> {
+    loop {
+        let [a, b, c, d, e, f, g, h, ..] = random()?;
+        let name = BoxName::invent(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        if let Ok(name) = vacant(records, name) {
+            return Ok(name);
+        }
+    }
+}
+
+fn random() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| BoxError::io("cannot read random bytes", e.into()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_given_again_replaces_the_first() {
+        let mut env = vec!["PATH=/bin".to_owned(), "A=1".to_owned()];
+        overlay_env(&mut env, &["A=2".to_owned(), "B=3".to_owned(), "PATHS=x".to_owned()]);
+        assert_eq!(env, ["PATH=/bin", "A=2", "B=3", "PATHS=x"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! `rm`: removes boxes, and what crashes left of them.
+
+use super::{Engine, wrong_state};
+use crate::host;
+use crate::state::{BoxRecord, State, look};
+use a3s_box_core::{BoxError, BoxId, Result};
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Removes the box that `name` means, its disk and its logs. With `force` a live one is ended first.
+    ///
+    /// # Errors
+    /// `NotFound` for no such box, `WrongState` for a live one without `force`.
+    pub async fn rm(&self, name: &str, force: bool) -> Result<()> {
+        let id = {
+            let state = State::read(&self.home)?;
+            state.find(name)?.id.clone()
+        };
+        if force {
+            self.stop(id.as_str(), Duration::ZERO).await?;
+        }
+        let mut state = State::write(&self.home)?;
+        let record = state.find(id.as_str())?.clone();
+        self.remove(&mut state, &record)
+    }
+
+    /// Removes the spent boxes and the folders that no box owns. Every command that changes boxes begins so.
+    pub(super) fn sweep(&self, state: &mut State) -> Result<()> {
+        let candidates: Vec<BoxRecord> =
+            state.records().values().filter(|r| r.config.auto_remove).cloned().collect();
+        for record in candidates {
+            if look(&self.home, &record)?.is_spent(&record) {
+                self.remove(state, &record)?;
+            }
+        }
+        let boxes = self.home.boxes();
+        let failed = |e| BoxError::io(format!("cannot read {}", boxes.display()), e);
+        let known: HashSet<&str> = state.records().keys().map(BoxId::as_str).collect();
+        for entry in std::fs::read_dir(&boxes).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+                remove_folder(&entry.path())?;
+            }
+        }
+        a3s_box_files::sweep(self.home.path())
+            .and_then(|()| a3s_box_files::sweep(&self.home.disks()))
+            .map_err(|e| BoxError::io(format!("cannot tidy {}", self.home.path().display()), e))
+    }
+
+    /// Removes one box that does not run. The record goes first: a folder without one is swept later.
+    fn remove(&self, state: &mut State, record: &BoxRecord) -> Result<()> {
+        let seen = look(&self.home, record)?;
+        if seen.state.is_live() {
+            return Err(wrong_state(&record.name, seen.state, "stop it first, or remove it with `rm -f`"));
+        }
+        if let Some(status) = seen.status {
+            // The end is written a moment before its writer leaves.
+            let _ = host::gone(status.shim, PATIENCE) || host::kill(status.shim, PATIENCE);
+            status.vmm.map(|vmm| host::kill(vmm, PATIENCE));
+        }
+        state.change(|records| drop(records.remove(&record.id)))?;
+        remove_folder(self.home.folder(&record.id).path())
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(BoxError::io(format!("cannot remove {}", path.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
