@@ -1,11 +1,13 @@
 //! The serving end: one HTTP/2 connection over any byte stream.
 
+use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::http::{Request, Response};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -17,11 +19,26 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(256 << 10)
-        .initial_connection_window_size(1 << 20)
-        .max_concurrent_streams(256)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+    serve_until(io, service, std::future::pending()).await;
+}
+
+/// As [`serve`], but once `quit` is ready only the calls under way are finished.
+pub async fn serve_until<T, S>(io: T, service: S, quit: impl Future<Output = ()>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(256 << 10)
+            .initial_connection_window_size(1 << 20)
+            .max_concurrent_streams(256)
+            .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
+    );
     // A peer may vanish at any time; what its calls left running is each service's own matter.
-    drop(connection.await);
+    if let Either::Right(_) = select(connection.as_mut(), pin!(quit)).await {
+        connection.as_mut().graceful_shutdown();
+        drop(connection.await);
+    }
 }

@@ -1,0 +1,181 @@
+//! The options that `run` and `create` share, and the configuration that they mean.
+
+use a3s_box_core::{AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, Result, Signal, VmmChoice};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// An env file longer than this is no env file.
+const MAX_ENV_FILE: u64 = 16 << 20;
+
+#[derive(Args)]
+pub(crate) struct BoxArgs {
+    /// Name of the box; one is invented when absent
+    #[arg(long)]
+    name: Option<BoxName>,
+    /// Remove the box when it has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Keep standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Set an environment variable; NAME alone takes the value it has here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Read environment variables from a file, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Working directory inside the box
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// User inside the box, by name or number
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Program to run in place of the image's entrypoint; empty clears it
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Host name inside the box; the box's short id when absent
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Number of vCPUs
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    cpus: u32,
+    /// Memory of the guest
+    #[arg(short, long, default_value = "512m", value_name = "SIZE")]
+    memory: Bytes,
+    /// Size of the writable layer's disk; space is taken as it is written
+    #[arg(long, default_value = "10g", value_name = "SIZE")]
+    disk: Bytes,
+    /// Keep the writable layer in the guest's memory
+    #[arg(long)]
+    ephemeral: bool,
+    /// Signal that `stop` sends
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<Signal>,
+    /// `no-new-privileges` makes set-uid programs in the box be without effect
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+    /// VMM: auto or qemu
+    #[arg(long, env = "A3S_BOX_VMM", default_value = "auto", value_name = "VMM")]
+    vmm: VmmChoice,
+    /// Accelerator: auto, kvm, hvf or tcg
+    #[arg(long, env = "A3S_BOX_ACCEL", default_value = "auto", value_name = "ACCEL")]
+    accel: AccelChoice,
+    /// Seconds the guest may take to come up
+    #[arg(long, value_name = "SECONDS")]
+    boot_timeout: Option<u32>,
+    /// Image, and the command to run in place of its own
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]...")]
+    image_and_command: Vec<String>,
+}
+
+impl BoxArgs {
+    /// What was asked for.
+    pub(crate) fn config(self) -> Result<(BoxConfig, Option<BoxName>)> {
+        let (image, command) = split(self.image_and_command);
+        let mut config = BoxConfig::new(image);
+        config.command = command;
+        config.entrypoint = self.entrypoint.map(|e| if e.is_empty() { Vec::new() } else { vec![e] });
+        config.env = environment(&self.env, &self.env_file)?;
+        config.workdir = self.workdir;
+        config.user = self.user;
+        config.hostname = self.hostname;
+        config.tty = self.tty;
+        config.interactive = self.interactive;
+        config.cpus = self.cpus;
+        config.memory = self.memory;
+        config.disk = self.disk;
+        config.ephemeral = self.ephemeral;
+        config.auto_remove = self.rm;
+        config.no_new_privs = no_new_privs(&self.security_opt)?;
+        config.stop_signal = self.stop_signal;
+        config.vmm = self.vmm;
+        config.accel = self.accel;
+        config.boot_timeout = self.boot_timeout;
+        config.validate()?;
+        Ok((config, self.name))
+    }
+}
+
+/// The first word, and the command after it; a `--` between the two is only punctuation.
+pub(crate) fn split(words: Vec<String>) -> (String, Vec<String>) {
+    let mut words = words.into_iter();
+    let first = words.next().unwrap_or_default();
+    let mut rest: Vec<String> = words.collect();
+    if rest.first().is_some_and(|word| word == "--") {
+        rest.remove(0);
+    }
+    (first, rest)
+}
+
+/// Environment files first, single variables over them, as Docker does.
+pub(crate) fn environment(single: &[String], files: &[PathBuf]) -> Result<Vec<String>> {
+    let mut pairs = Vec::new();
+    for file in files {
+        for line in read_env_file(file)?.lines() {
+            let line = line.trim_start();
+            if !line.is_empty() && !line.starts_with('#') {
+                pairs.extend(pair(line));
+            }
+        }
+    }
+    pairs.extend(single.iter().filter_map(|text| pair(text)));
+    Ok(pairs)
+}
+
+/// `NAME=value`, or the value that `NAME` has here, or nothing where it has none.
+fn pair(text: &str) -> Option<String> {
+    if text.contains('=') {
+        return Some(text.to_owned());
+    }
+    std::env::var(text).ok().map(|value| format!("{text}={value}"))
+}
+
+fn read_env_file(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_ENV_FILE).read_to_string(&mut text))
+        .map_err(|e| BoxError::io(format!("cannot read env file {}", path.display()), e))?;
+    Ok(text)
+}
+
+fn no_new_privs(options: &[String]) -> Result<bool> {
+    let mut on = false;
+    for option in options {
+        on = match option.as_str() {
+            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => true,
+            "no-new-privileges:false" | "no-new-privileges=false" => false,
+            _ => {
+                return Err(BoxError::new(ErrorKind::Unsupported, format!("unknown security option {option:?}"))
+                    .with_hint("the one there is: no-new-privileges"));
+            }
+        };
+    }
+    Ok(on)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_after_the_image_belong_to_the_command() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(split(words("alpine ls -e x")), ("alpine".into(), words("ls -e x")));
+        assert_eq!(split(words("alpine -- ls -- x")), ("alpine".into(), words("ls -- x")));
+        assert_eq!(split(words("alpine")), ("alpine".into(), vec![]));
+    }
+
+    #[test]
+    fn an_env_file_has_comments_and_names() {
+        let dir = std::env::temp_dir().join(format!("a3s-env-{}", std::process::id()));
+        std::fs::write(&dir, "# comment\n\nA=1\n  B=x=y\nCARGO_PKG_NAME\nNOT_SET_ANYWHERE\n").unwrap();
+        let env = environment(&["A=2".into()], std::slice::from_ref(&dir)).unwrap();
+        std::fs::remove_file(&dir).unwrap();
+        let package = env!("CARGO_PKG_NAME");
+        assert_eq!(env, ["A=1", "B=x=y", &format!("CARGO_PKG_NAME={package}"), "A=2"]);
+    }
+}

@@ -1,0 +1,26 @@
+//! `create`: a box, not yet started.
+
+use super::pull;
+use crate::box_args::BoxArgs;
+use crate::stream;
+use a3s_box_core::Result;
+use a3s_box_runtime::Engine;
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    of: BoxArgs,
+}
+
+impl Create {
+    pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
+        let (config, name) = self.of.config()?;
+        if !engine.has_image(&config.image)? {
+            pull::fetch(engine, &config.image)?;
+        }
+        let record = engine.create(config, name)?;
+        stream::line(record.id.as_str())?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,115 @@
+//! The commands, one a file.
+
+mod create;
+mod exec;
+mod images;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod pull;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod top;
+mod version;
+
+use a3s_box_core::{BoxError, Result};
+use a3s_box_runtime::{Engine, Home};
+use clap::Subcommand;
+use std::future::Future;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create a box and run a command in it
+    Run(run::Run),
+    /// Create a box without starting it
+    Create(create::Create),
+    /// Start boxes that do not run
+    Start(start::Start),
+    /// Run a command in a running box
+    Exec(exec::Exec),
+    /// List boxes
+    Ps(ps::Ps),
+    /// Show what a box has written
+    Logs(logs::Logs),
+    /// Stop boxes
+    Stop(stop::Stop),
+    /// Send a signal to boxes
+    Kill(kill::Kill),
+    /// Remove boxes
+    Rm(rm::Rm),
+    /// Show everything known about boxes, as JSON
+    Inspect(inspect::Inspect),
+    /// List the processes in a box
+    Top(top::Top),
+    /// List images
+    Images(images::Images),
+    /// Pull an image from a registry
+    Pull(pull::Pull),
+    /// Load images from an OCI layout or a `docker save` archive
+    Load(load::Load),
+    /// Remove images
+    Rmi(rmi::Rmi),
+    /// Show the version
+    Version(version::Version),
+    /// Show what this host has to run boxes with
+    Info(info::Info),
+}
+
+impl Command {
+    /// Carries the command out. `begin` is when this program began.
+    pub(crate) fn run(self, begin: u64) -> Result<u8> {
+        if let Self::Version(version) = self {
+            return version.run();
+        }
+        let engine = Engine::new(Home::from_env()?);
+        match self {
+            Self::Run(command) => block_on(command.run(&engine, begin)),
+            Self::Create(command) => command.run(&engine),
+            Self::Start(command) => block_on(command.run(&engine)),
+            Self::Exec(command) => block_on(command.run(&engine)),
+            Self::Ps(command) => command.run(&engine),
+            Self::Logs(command) => command.run(&engine),
+            Self::Stop(command) => block_on(command.run(&engine)),
+            Self::Kill(command) => block_on(command.run(&engine)),
+            Self::Rm(command) => block_on(command.run(&engine)),
+            Self::Inspect(command) => command.run(&engine),
+            Self::Top(command) => block_on(command.run(&engine)),
+            Self::Images(command) => command.run(&engine),
+            Self::Pull(command) => command.run(&engine),
+            Self::Load(command) => command.run(&engine),
+            Self::Rmi(command) => command.run(&engine),
+            Self::Version(command) => command.run(),
+            Self::Info(command) => command.run(&engine),
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| BoxError::io("cannot start", e))?
+        .block_on(work)
+}
+
+/// Does `work` for each of `names`, goes on after a failure, and reports the last one at the end.
+async fn for_each(names: &[String], work: impl AsyncFn(String) -> Result<()>) -> Result<u8> {
+    let mut failure = None;
+    for name in names {
+        match work(name.clone()).await {
+            Ok(()) => crate::stream::line(name)?,
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    crate::failure::report(&earlier);
+                }
+            }
+        }
+    }
+    failure.map_or(Ok(0), Err)
+}

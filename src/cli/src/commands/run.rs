@@ -1,0 +1,133 @@
+//! `run`: create, start, and stay with the box until it ends.
+
+use super::pull;
+use crate::box_args::BoxArgs;
+use crate::console::{self, RawMode};
+use crate::failure::{OURS, exit_code};
+use crate::stream::{self, Target};
+use crate::{time, trace};
+use a3s_box_core::{Accel, AccelChoice, BoxConfig, BoxError, ErrorKind, ExitReason, Result};
+use a3s_box_runtime::{Attachment, BoxRecord, Engine, RunEnd, RunEvent};
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Leave the box running and print its id
+    #[arg(short, long)]
+    detach: bool,
+    /// Tell on standard error where the time went
+    #[arg(long)]
+    trace_boot: bool,
+    #[command(flatten)]
+    of: BoxArgs,
+}
+
+impl Run {
+    pub(crate) async fn run(self, engine: &Engine, begin: u64) -> Result<u8> {
+        let (config, name) = self.of.config()?;
+        refuse_tty_without_terminal(&config, self.detach)?;
+        if !engine.has_image(&config.image)? {
+            pull::fetch(engine, &config.image)?;
+        }
+        let record = engine.create(config, name)?;
+        say_what_runs(&record);
+        let end = drive(engine, &record, self.detach).await;
+        let spawned = record.created_at;
+        let traced = if self.trace_boot { engine.inspect(record.id.as_str()).ok() } else { None };
+        // A detached box is removed by the next command after its end.
+        let ended = !matches!(end, Ok(None));
+        if record.config.auto_remove && ended {
+            remove(engine, &record).await?;
+        }
+        if let Some(run) = traced.and_then(|view| view.run) {
+            trace::print(begin, spawned, &run.trace, time::now());
+        }
+        match end? {
+            None => stream::line(record.id.as_str()).map(|()| 0),
+            Some(end) => report(&record, &end),
+        }
+    }
+}
+
+/// Starts the box and stays with it until its end; none where it is left running.
+async fn drive(engine: &Engine, record: &BoxRecord, detach: bool) -> Result<Option<RunEnd>> {
+    engine.start(record.id.as_str(), record.config.tty.then(|| console::size().unwrap_or_default()))?;
+    let attachment = engine.attach(record.id.as_str()).await?;
+    if detach { until_running(attachment).await } else { stay(attachment, &record.config).await.map(Some) }
+}
+
+/// Waits until the container process runs; its end, where it did not come that far.
+async fn until_running(mut attachment: Attachment) -> Result<Option<RunEnd>> {
+    loop {
+        match attachment.next().await? {
+            RunEvent::Running => return Ok(None),
+            RunEvent::Ended(end) => return Ok(Some(end)),
+            RunEvent::Stdout(_) | RunEvent::Stderr(_) | RunEvent::Exited(_) => {}
+        }
+    }
+}
+
+/// Passes input and output on until the box is gone.
+pub(super) async fn stay(mut attachment: Attachment, config: &BoxConfig) -> Result<RunEnd> {
+    let mut raw = if config.tty && config.interactive { Some(RawMode::enter()?) } else { None };
+    let feed = tokio::spawn(console::feed(attachment.input(), config.interactive, config.tty));
+    let end = loop {
+        let reading = match attachment.next().await? {
+            RunEvent::Stdout(bytes) => stream::write(Target::Stdout, &bytes)?,
+            RunEvent::Stderr(bytes) => stream::write(Target::Stderr, &bytes)?,
+            RunEvent::Running => true,
+            RunEvent::Exited(_) => {
+                raw.take();
+                true
+            }
+            RunEvent::Ended(end) => break end,
+        };
+        if !reading {
+            // Nobody reads any more. A box that would be removed anyway has no purpose left.
+            let message = None;
+            break RunEnd { code: stream::BROKEN_PIPE.into(), reason: ExitReason::Exited, message };
+        }
+    };
+    feed.abort();
+    Ok(end)
+}
+
+/// Removes a box after its run; another command may have swept it already.
+async fn remove(engine: &Engine, record: &BoxRecord) -> Result<()> {
+    match engine.rm(record.id.as_str(), true).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The exit code for `end`, after saying what failed, where something did.
+pub(super) fn report(record: &BoxRecord, end: &RunEnd) -> Result<u8> {
+    let Some(message) = &end.message else { return Ok(exit_code(end.code)) };
+    match end.reason {
+        ExitReason::BootTimeout | ExitReason::BootFailed | ExitReason::VmmCrashed => {
+            eprintln!("error: box {} failed: {message}", record.name);
+            Ok(OURS)
+        }
+        ExitReason::StartFailed => {
+            eprintln!("error: box {}: {message}", record.name);
+            Ok(exit_code(end.code))
+        }
+        ExitReason::Exited | ExitReason::Stopped | ExitReason::Killed => Ok(exit_code(end.code)),
+    }
+}
+
+/// One line on what boundary the box has, where nobody asked for that one.
+pub(super) fn say_what_runs(record: &BoxRecord) {
+    if record.accel == Accel::Tcg && record.config.accel == AccelChoice::Auto {
+        eprintln!("note: {}/{}: software emulation, slow and a weaker boundary than hardware", record.vmm, record.accel);
+    }
+}
+
+/// As Docker does: a terminal in the box makes sense only with a terminal here, unless nobody types into it.
+fn refuse_tty_without_terminal(config: &BoxConfig, detach: bool) -> Result<()> {
+    if config.tty && config.interactive && !detach && !console::stdin_is_terminal() {
+        return Err(BoxError::new(ErrorKind::InvalidInput, "standard input is not a terminal")
+            .with_hint("leave -t out where input comes from a file or a pipe"));
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `start`: boots boxes that do not run.
+
+use super::run::{report, say_what_runs, stay};
+use crate::{console, stream};
+use a3s_box_core::{BoxError, ErrorKind, Result};
+use a3s_box_runtime::{Engine, RunEvent};
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Start {
+    /// Stay with the box until it ends
+    #[arg(short, long)]
+    attach: bool,
+    /// Boxes, by name or id
+    #[arg(required = true, value_name = "BOX")]
+    boxes: Vec<String>,
+}
+
+impl Start {
+    pub(crate) async fn run(self, engine: &Engine) -> Result<u8> {
+        if self.attach && self.boxes.len() > 1 {
+            return Err(BoxError::new(ErrorKind::InvalidInput, "cannot stay with more than one box")
+                .with_hint("start them without --attach"));
+        }
+        let mut code = 0;
+        for name in &self.boxes {
+            let record = engine.start(name, console::size())?;
+            say_what_runs(&record);
+            let mut attachment = engine.attach(record.id.as_str()).await?;
+            if self.attach {
+                let end = stay(attachment, &record.config).await?;
+                return report(&record, &end);
+            }
+            loop {
+                match attachment.next().await? {
+                    RunEvent::Running => {
+                        stream::line(name)?;
+                        break;
+                    }
+                    RunEvent::Ended(end) => {
+                        code = report(&record, &end)?;
+                        break;
+                    }
+                    RunEvent::Stdout(_) | RunEvent::Stderr(_) | RunEvent::Exited(_) => {}
+                }
+            }
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,45 @@
+//! `a3s-box`: the command line.
+//!
+//! Owns argument parsing, what is printed, and exit codes; everything else is the runtime's. A command `v` is
+//! read and printed in `commands/v.rs` and done by `Engine::v`.
+#![forbid(unsafe_code)]
+
+mod box_args;
+mod commands;
+mod console;
+mod failure;
+mod stream;
+mod table;
+mod time;
+mod trace;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Run untrusted code in a MicroVM of its own.
+#[derive(Parser)]
+#[command(name = "a3s-box", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+fn main() -> ExitCode {
+    let begin = time::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no failures; all others are ours, and Docker's code for that is 125.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { failure::OURS } else { 0 });
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match cli.command.run(begin) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => failure::report(&error),
+    }
+}

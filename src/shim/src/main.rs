@@ -1,0 +1,54 @@
+//! `a3s-box-shim`: one process a box, which starts its MicroVM and stays with it.
+//!
+//! Owns the VMM process, the box's two sockets, its logs and its status file, all in the folder it is started
+//! in. It knows nothing of other boxes and never touches `boxes.json`. The runtime starts it with the listening
+//! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5.
+#![deny(unsafe_code)]
+
+mod boot;
+mod console;
+mod cpio;
+mod end;
+mod life;
+mod output;
+mod proxy;
+mod serve;
+mod status;
+mod sys;
+mod vmm;
+
+use a3s_box_core::ShimSpec;
+use std::io::Read;
+use std::process::ExitCode;
+
+/// A spec longer than this is none; environment and arguments may take megabytes.
+const MAX_SPEC: u64 = 64 << 20;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What goes wrong before the log is open shows only when somebody starts a shim by hand.
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> std::io::Result<()> {
+    let [shim_socket, agent_socket, run_lock] = sys::inherited()?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open("shim.log")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_ansi(false)
+        .with_writer(std::sync::Mutex::new(log))
+        .init();
+    let mut json = Vec::new();
+    std::fs::File::open("spec.json")?.take(MAX_SPEC).read_to_end(&mut json)?;
+    let spec: ShimSpec = serde_json::from_slice(&json)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(life::live(spec, shim_socket.into(), agent_socket.into()))?;
+    // Released last: from here on the box may be started again.
+    drop(run_lock);
+    Ok(())
+}

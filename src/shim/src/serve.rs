@@ -1,0 +1,127 @@
+//! `shim.sock`: what clients may ask of a shim. Every wish becomes a [`Command`] to the run.
+
+use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, exec_input};
+use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
+use a3s_box_agent::proto::shim::{AttachEvent, End, EndReply, StopRequest};
+use a3s_box_agent::{MAX_MESSAGE, serve_until};
+use crate::output::Client;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Events that a client may leave unread before the container process has to wait.
+const UNREAD: usize = 2;
+
+/// What a client wants of the run.
+pub(crate) enum Command {
+    /// To hear what happens.
+    Attach(Client),
+    /// A signal for the container process.
+    Signal(i32, oneshot::Sender<Result<(), Status>>),
+    /// The end, by force after a grace period.
+    Stop(Duration, oneshot::Sender<End>),
+}
+
+#[derive(Clone)]
+struct Service {
+    commands: mpsc::Sender<Command>,
+    input: mpsc::Sender<ExecInput>,
+}
+
+/// Serves clients until `quit` changes; then until the calls under way have their answers.
+pub(crate) async fn clients(
+    listener: UnixListener,
+    commands: mpsc::Sender<Command>,
+    input: mpsc::Sender<ExecInput>,
+    mut quit: watch::Receiver<bool>,
+) {
+    let service = Service { commands, input };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((connection, _)) = accepted else { return };
+                let server = ShimServer::new(service.clone())
+                    .max_decoding_message_size(MAX_MESSAGE)
+                    .max_encoding_message_size(MAX_MESSAGE);
+                let mut quit = quit.clone();
+                connections.spawn(serve_until(connection, server, async move { drop(quit.changed().await) }));
+            }
+            // What has ended is forgotten.
+            Some(_) = connections.join_next() => {}
+            _ = quit.changed() => break,
+        }
+    }
+    drop(service);
+    while connections.join_next().await.is_some() {}
+}
+
+impl Service {
+    async fn command(&self, command: Command) -> Result<(), Status> {
+        self.commands.send(command).await.map_err(|_| over())
+    }
+}
+
+fn over() -> Status {
+    Status::failed_precondition("the run is over")
+}
+
+#[tonic::async_trait]
+impl Shim for Service {
+    type AttachStream = ReceiverStream<Result<AttachEvent, Status>>;
+
+    async fn attach(&self, request: Request<Streaming<ExecInput>>) -> Result<Response<Self::AttachStream>, Status> {
+        let (client, events) = mpsc::channel(UNREAD);
+        self.command(Command::Attach(client)).await?;
+        let service = self.clone();
+        tokio::spawn(async move {
+            let mut inputs = request.into_inner();
+            while let Ok(Some(input)) = inputs.message().await {
+                service.feed(input).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+
+    async fn stop(&self, request: Request<StopRequest>) -> Result<Response<EndReply>, Status> {
+        let (done, end) = oneshot::channel();
+        let grace = Duration::from_millis(request.into_inner().grace_ms);
+        self.command(Command::Stop(grace, done)).await?;
+        let end = end.await.map_err(|_| over())?;
+        Ok(Response::new(EndReply { end: Some(end) }))
+    }
+
+    async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {
+        let number = request.into_inner().signal;
+        if !(1..=64).contains(&number) {
+            return Err(Status::invalid_argument("signals are numbered 1 to 64"));
+        }
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Signal(number, done)).await?;
+        answer.await.map_err(|_| over())??;
+        Ok(Response::new(SignalReply {}))
+    }
+}
+
+impl Service {
+    /// Passes a client's input on. Signals take a way of their own: input may be stuck for good in a process
+    /// that does not read.
+    async fn feed(&self, input: ExecInput) {
+        match input.kind {
+            Some(exec_input::Kind::Signal(number)) => {
+                let (done, answer) = oneshot::channel();
+                if self.command(Command::Signal(number, done)).await.is_ok() {
+                    drop(answer.await);
+                }
+            }
+            Some(exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_)) => {
+                drop(self.input.send(input).await);
+            }
+            // Starting processes is the guest's to serve, and the container process is joined already.
+            Some(exec_input::Kind::Start(_) | exec_input::Kind::JoinMain(_)) | None => {}
+        }
+    }
+}

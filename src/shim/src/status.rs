@@ -1,0 +1,83 @@
+//! `status.json`: what the world may know of this run.
+
+use a3s_box_core::{BootPhase, BootTrace, HostProcess, RunExit, RunStatus};
+use a3s_box_files::Scratch;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The status, kept here and written on every change that others act on.
+pub(crate) struct StatusFile {
+    status: RunStatus,
+}
+
+impl StatusFile {
+    /// A run that has just begun.
+    pub(crate) fn begin() -> io::Result<Self> {
+        let myself = process(std::process::id())?;
+        let mut trace = BootTrace::default();
+        trace.reach(BootPhase::Shim, now());
+        let this = Self { status: RunStatus { shim: myself, vmm: None, started_at: None, exit: None, trace } };
+        this.write()?;
+        Ok(this)
+    }
+
+    /// Notes a phase as reached now.
+    pub(crate) fn reach(&mut self, phase: BootPhase) {
+        self.reach_at(phase, now());
+    }
+
+    /// Notes a phase as reached at `at`, in microseconds since the UNIX epoch.
+    pub(crate) fn reach_at(&mut self, phase: BootPhase, at: u64) {
+        self.status.trace.reach(phase, at);
+    }
+
+    /// The last phase reached.
+    pub(crate) fn stage(&self) -> BootPhase {
+        self.status.trace.last().unwrap_or(BootPhase::Shim)
+    }
+
+    /// The VMM runs.
+    pub(crate) fn vmm(&mut self, pid: u32) -> io::Result<()> {
+        self.status.vmm = Some(process(pid)?);
+        self.reach(BootPhase::Vmm);
+        self.write()
+    }
+
+    /// The container process runs.
+    pub(crate) fn started(&mut self) -> io::Result<()> {
+        self.status.started_at = Some(now());
+        self.reach(BootPhase::Process);
+        self.write()
+    }
+
+    /// The run is over. This is written so that a power cut cannot take it back.
+    pub(crate) fn ended(&mut self, exit: RunExit) -> io::Result<()> {
+        self.reach(BootPhase::Ended);
+        self.status.exit = Some(exit);
+        let json = serde_json::to_vec(&self.status)?;
+        Scratch::write(&Path::new(".").join("status.json"), &json)
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let scratch = Scratch::new(Path::new("."))?;
+        scratch.file().write_all(&serde_json::to_vec(&self.status)?)?;
+        scratch.keep(Path::new("status.json"))
+    }
+}
+
+/// Microseconds since the UNIX epoch.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The identity of a process of ours (proc(5), field 22 of `stat`).
+fn process(pid: u32) -> io::Result<HostProcess> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
+    match (i32::try_from(pid), start) {
+        (Ok(pid), Some(start_time)) => Ok(HostProcess { pid, start_time }),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,63 @@
+//! The shim's unsafe code: descriptors it is given, and what the VMM's process does between fork and exec.
+#![allow(unsafe_code, reason = "inherited descriptors and pre_exec have no safe form")]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The descriptors 3, 4 and 5, which the runtime passes on. They are not passed on further.
+///
+/// # Errors
+/// `EBADF` where one is not open, `InvalidInput` when called again.
+pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let take = |fd: i32| {
+        // SAFETY: fcntl(2) takes any number; a descriptor that is not open is an error.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it is open, it was given to this process for its own, and only one caller ever gets here.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    Ok([take(3)?, take(4)?, take(5)?])
+}
+
+/// Makes the process of `command` die with this thread, leave its session, write no core, and have `fds` as
+/// descriptors 3, 4, 5, …
+pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+    use std::os::unix::process::CommandExt;
+    // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
+    let high = fds
+        .iter()
+        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64))
+        .collect::<Result<Vec<OwnedFd>, _>>()?;
+    let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
+    let parent = std::process::id();
+    // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            if libc::setsid() < 0
+                || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0
+                || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0
+            {
+                return Err(io::Error::last_os_error());
+            }
+            // The shim may have died before the signal was asked for.
+            if u32::try_from(libc::getppid()) != Ok(parent) {
+                libc::_exit(1);
+            }
+            for (target, fd) in (3..).zip(&raw) {
+                if libc::dup2(*fd, target) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(high)
+}

@@ -1,0 +1,3 @@
+//! The programs that run MicroVMs.
+
+pub(crate) mod qemu;

@@ -1,0 +1,97 @@
+//! QEMU's command line for a box.
+
+use a3s_box_agent::AGENT_PORT_NAME;
+use a3s_box_core::{Accel, ShimSpec};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// The program for guests of this host's architecture.
+pub(super) const PROGRAM: &str =
+    if cfg!(target_arch = "aarch64") { "qemu-system-aarch64" } else { "qemu-system-x86_64" };
+
+/// The descriptor of the agent's port in QEMU.
+pub(super) const AGENT_FD: i32 = 3;
+/// The descriptor of QMP.
+pub(super) const QMP_FD: i32 = 4;
+/// The descriptor of the initramfs.
+pub(super) const INITRD_FD: i32 = 5;
+/// The id of the agent's port, which QMP events name.
+pub(super) const PORT_ID: &str = "agent";
+
+/// All arguments. Files are named by path, what belongs to this run alone by inherited descriptor.
+pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
+    // Nothing but what is named here, and a guest that resets ends the VM.
+    add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+    add(&["-machine", machine(spec.accel)]);
+    add(&["-accel", accel(spec), "-cpu", cpu(spec.accel)]);
+    add(&["-smp", &spec.cpus.to_string(), "-m", &format!("{}M", spec.memory.to_mib())]);
+    add(&["-chardev", &format!("socket,id=qmp,fd={QMP_FD}"), "-mon", "chardev=qmp,mode=control"]);
+    add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    add(&["-device", "virtio-serial-device", "-chardev", &format!("socket,id=agent-socket,fd={AGENT_FD}")]);
+    add(&["-device", &format!("virtserialport,id={PORT_ID},chardev=agent-socket,name={AGENT_PORT_NAME}")]);
+    add(&["-device", "virtio-rng-device"]);
+    add(&["-append", &kernel_command_line(spec.accel)]);
+    add(&["-initrd", &format!("/proc/self/fd/{INITRD_FD}")]);
+    args.push("-kernel".into());
+    args.push(spec.kernel.clone().into());
+    disk(&mut args, "rootfs", &spec.rootfs, true);
+    if let Some(upper) = &spec.upper {
+        disk(&mut args, "upper", upper, false);
+    }
+    args
+}
+
+fn machine(accel: Accel) -> &'static str {
+    match (cfg!(target_arch = "aarch64"), accel) {
+        (true, _) => "virt",
+        // With ACPI on, tables fail to load and some boots hang in TSC calibration. KVM has clocks of its own;
+        // under emulation the kernel needs the timer and the interrupt controller of a PC.
+        (false, Accel::Kvm) => "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,x-option-roms=off",
+        (false, _) => "microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off",
+    }
+}
+
+fn accel(spec: &ShimSpec) -> &'static str {
+    match spec.accel {
+        Accel::Kvm => "kvm",
+        Accel::Hvf => "hvf",
+        Accel::Tcg if spec.cpus > 1 => "tcg,thread=multi",
+        Accel::Tcg => "tcg",
+    }
+}
+
+fn cpu(accel: Accel) -> &'static str {
+    match accel {
+        Accel::Kvm | Accel::Hvf => "host",
+        Accel::Tcg => "max",
+    }
+}
+
+/// `reboot=t`: microvm has no keyboard controller to reset through, a triple fault works everywhere.
+fn kernel_command_line(accel: Accel) -> String {
+    let console = if cfg!(target_arch = "aarch64") { "ttyAMA0" } else { "ttyS0" };
+    // An emulated TSC is as good as the host's; watching it costs boot time.
+    let clock = if accel == Accel::Tcg { " tsc=reliable no_timer_check" } else { "" };
+    format!("console={console} quiet loglevel=4 reboot=t panic=-1 mitigations=off{clock}")
+}
+
+/// A disk that the guest finds by its serial number.
+fn disk(args: &mut Vec<OsString>, serial: &str, file: &Path, read_only: bool) {
+    // A shared file must not be locked, and all boxes share the rootfs image. A comma in a path is written twice.
+    let mut drive = OsString::from(format!("if=none,id={serial},format=raw,"));
+    drive.push(if read_only { "readonly=on,file.locking=off,cache=writeback,file=" } else { "cache=writeback,discard=unmap,file=" });
+    let path = file.as_os_str().as_encoded_bytes();
+    let doubled: Vec<u8> = path.iter().flat_map(|b| if *b == b',' { vec![b',', b','] } else { vec![*b] }).collect();
+    drive.push(std::os::unix::ffi::OsStringExt::from_vec(doubled) as OsString);
+    args.push("-drive".into());
+    args.push(drive);
+    args.push("-device".into());
+    args.push(format!("virtio-blk-device,drive={serial},serial={serial}").into());
+}
+
+#[cfg(test)]
+#[path = "command_line_tests.rs"]
+mod tests;

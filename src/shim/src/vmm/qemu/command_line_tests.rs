@@ -1,0 +1,50 @@
+use super::*;
+use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, Signal, Upper, Vmm};
+
+fn spec() -> ShimSpec {
+    ShimSpec {
+        id: BoxId::from_bytes([1; 16]),
+        vmm: Vmm::Qemu,
+        accel: Accel::Tcg,
+        cpus: 2,
+        memory: Bytes::mib(512),
+        kernel: "/k/vmlinux".into(),
+        initramfs: "/k/initramfs.cpio".into(),
+        rootfs: "/r/a,b.erofs".into(),
+        upper: Some("/b/upper.ext4".into()),
+        boot_timeout_ms: 1000,
+        stop_signal: Signal::TERM,
+        discard: false,
+        boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
+    }
+}
+
+fn joined(spec: &ShimSpec) -> String {
+    let words: Vec<String> = arguments(spec).iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    words.join(" ")
+}
+
+#[test]
+fn the_guest_gets_what_is_named_and_nothing_else() {
+    let line = joined(&spec());
+    for part in [
+        "-nodefaults -no-user-config -display none -no-reboot",
+        "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-smp 2 -m 512M",
+        "-accel tcg,thread=multi",
+        "-initrd /proc/self/fd/5",
+        "readonly=on,file.locking=off,cache=writeback,file=/r/a,,b.erofs -device virtio-blk-device,drive=rootfs,serial=rootfs",
+        "file=/b/upper.ext4 -device virtio-blk-device,drive=upper,serial=upper",
+        "virtserialport,id=agent,chardev=agent-socket,name=a3s.agent",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(!line.contains("netdev"));
+}
+
+#[test]
+fn a_box_without_a_disk_has_one_drive() {
+    let line = joined(&ShimSpec { upper: None, cpus: 1, ..spec() });
+    assert_eq!(line.matches("-drive").count(), 1);
+    assert!(line.contains("-accel tcg "));
+}
