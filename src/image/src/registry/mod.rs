@@ -83,7 +83,9 @@ struct Watched<'a, 'p> {
 
 impl Read for Watched<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.body.read(buffer)?;
+        // What the connection lacks is not the content's fault, whatever kind of error it is called below.
+        let cut = |e| io::Error::new(io::ErrorKind::ConnectionAborted, e);
+        let count = self.body.read(buffer).map_err(cut)?;
         self.bytes += count as u64;
         (self.progress.borrow_mut())(PullEvent::Received { digest: self.digest, bytes: self.bytes });
         Ok(count)

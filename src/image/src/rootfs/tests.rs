@@ -39,7 +39,7 @@ fn applied(layers: &[Vec<u8>], limits: Limits) -> Result<Paths> {
     let file = tempfile::tempfile().unwrap();
     let path = Path::new("the image");
     let mut applier = Applier::new(Output::new(&file, path), limits);
-    layers.iter().try_for_each(|layer| applier.layer("the layer", &layer[..]))?;
+    layers.iter().try_for_each(|layer| applier.layer("layer x", &layer[..]))?;
     Ok(paths(&applier.finish().0))
 }
 
@@ -132,13 +132,13 @@ fn declared_limits_hold() {
     let over = |layer: Archive, limits: Limits| applied(&[layer.end()], limits).unwrap_err().to_string();
     let limits = Limits { size: 1 << 20, entries: 3, metadata: 100 };
     let many = Archive::default().dir("a").dir("b").dir("c").dir("d");
-    assert_eq!(over(many, limits), "the layer is over the limit of 3 entries");
+    assert_eq!(over(many, limits), "layer x is over the limit of 3 entries");
     let names = Archive::default().link("a", b'2', &"t".repeat(99)).dir("b");
-    assert_eq!(over(names, limits), "the metadata of the layer is over the limit of 100B");
+    assert_eq!(over(names, limits), "the metadata of layer x is over the limit of 100B");
     // The size that a header claims is enough; nothing is read or written for it.
     let pax = [("GNU.sparse.map", &b"0,1"[..]), ("GNU.sparse.size", b"1099511627776")];
     let claim = Archive::default().pax(&pax).file("big", b"x");
-    assert_eq!(over(claim, limits), "the unpacked the layer is over the limit of 1MiB");
+    assert_eq!(over(claim, limits), "the unpacked layer x is over the limit of 1MiB");
 }
 
 #[test]

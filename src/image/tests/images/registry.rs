@@ -120,7 +120,9 @@ fn a_token_is_asked_for_and_does_not_follow_a_redirect() {
     let home = Home::new();
     let credentials = Credentials { username: "u".into(), password: "p".into() };
     let reference = format!("{}/app", peer.host).parse().unwrap();
-    home.store.pull(&reference, Some(credentials), &mut |_| {}).unwrap();
+    let image = home.store.pull(&reference, Some(credentials), &mut |_| {}).unwrap();
+    // An image of no layers has an empty root.
+    home.rootfs.ensure(&home.store, &image).unwrap();
     let seen = elsewhere.requests();
     assert_eq!(seen.len(), 1);
     assert!(!seen[0].to_lowercase().contains("authorization"), "{}", seen[0]);
@@ -147,6 +149,8 @@ fn lies_of_a_registry_are_found() {
     check(with(answer("200 OK", "", &config.replace("linux", "linuy"))), ErrorKind::Corrupt, "its digest is");
     check(with(answer("200 OK", "", &format!("{config} "))), ErrorKind::Corrupt, "longer than declared");
     check(with(answer("200 OK", "", &config[1..])), ErrorKind::Corrupt, "bytes are missing");
+    let cut = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{{", config.len());
+    check(with(cut.into_bytes()), ErrorKind::Unavailable, "cannot read blob");
     let denied = r#"{"errors":[{"code":"DENIED","message":"not for you\u001b[31m"}]}"#;
     check(with(answer("403 Forbidden", "", denied)), ErrorKind::Permission, "not for you\\u{1b}[31m");
     check(with(answer("503 Service Unavailable", "", "")), ErrorKind::Unavailable, "503");
