@@ -195,6 +195,9 @@ impl ImageError {
             Self::Io { source, .. } if ErrorKind::from(source.kind()) == ErrorKind::OutOfSpace => {
                 "free some space, or move A3S_HOME to a larger disk"
             }
+            Self::Io { source, .. } if ErrorKind::from(source.kind()) == ErrorKind::Unavailable => {
+                "check the network and try again"
+            }
             Self::Io { .. } => return None,
         })
     }

@@ -124,6 +124,9 @@ impl Tree {
         let mut todo: Vec<Box<[u8]>> = path.iter().rev().map(|name| Box::from(*name)).collect();
         let mut links = 0;
         while let Some(name) = todo.pop() {
+            if above.len() > MAX_DEPTH {
+                return Err("it is too deep in the tree");
+            }
             let dir = above.last().copied().unwrap_or(InodeId::ROOT);
             if *name == *b".." {
                 if above.len() > 1 {
@@ -157,9 +160,6 @@ impl Tree {
                     todo.extend(names.rev().filter(|name| !matches!(*name, b"" | b".")).map(Box::from));
                 }
                 _ => return Err("its folder is not a directory"),
-            }
-            if above.len() > MAX_DEPTH {
-                return Err("it is too deep in the tree");
             }
         }
         Ok(above.last().copied())

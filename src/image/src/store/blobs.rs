@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const BUFFER: usize = 256 << 10;
 
 /// Where an importer gets the blobs from that the store lacks.
-pub(crate) type Source<'a> = dyn FnMut(&Descriptor) -> Result<Box<dyn Read>> + 'a;
+pub(crate) type Source<'a> = dyn FnMut(&Descriptor) -> Result<Box<dyn Read + 'a>> + 'a;
 
 impl ImageStore {
     pub(super) fn blob_path(&self, digest: Digest) -> PathBuf {

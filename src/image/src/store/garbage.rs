@@ -8,6 +8,11 @@ use crate::{Digest, ImageError, ImageRef, Result};
 use a3s_box_files::Lock;
 use std::collections::HashSet;
 use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// A lease that lasts longer is a pull or a build. (A shorter one may be a process between fork and exec.)
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// What [`ImageStore::remove`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +53,10 @@ impl ImageStore {
     /// Removes the blobs, and the images in `rootfs`, that no image needs; does nothing while somebody has a lease.
     pub(crate) fn collect_garbage(&self, rootfs: Option<&RootfsCache>) -> Result<()> {
         let lock = self.dir.join("blobs.lock");
-        let alone = Lock::try_exclusive(&lock).map_err(ImageError::lock(&lock))?;
-        if alone.is_none() {
-            return Ok(());
-        }
+        let _alone = match Lock::exclusive(&lock, MOMENT) {
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => return Ok(()),
+            other => other.map_err(ImageError::lock(&lock))?,
+        };
         let mut needed = HashSet::new();
         let mut chains = HashSet::new();
         for entry in self.names()? {

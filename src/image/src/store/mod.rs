@@ -82,7 +82,8 @@ impl ImageStore {
         Ok(self.names()?.iter().map(|entry| self.image(entry)).collect())
     }
 
-    /// The image that `name` means: a reference, a digest, or a prefix of a digest or image id that only it has.
+    /// The image that `name` means: a reference, a digest, or a prefix of a digest or image id that only it
+    /// has, of six digits or more.
     pub fn resolve(&self, name: &str) -> Result<Image> {
         let entry = self.find(name)?;
         self.image(&entry)

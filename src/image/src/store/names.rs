@@ -10,6 +10,8 @@ use std::io::{self, Read};
 
 /// The largest `index.json` that is read: room for 100,000 images.
 const MAX_INDEX: u64 = 64 << 20;
+/// Fewer digits are taken for a name: `cafe` must not run an image whose digest happens to begin so.
+const MIN_PREFIX: usize = 6;
 
 impl ImageStore {
     /// The entries of `index.json`.
@@ -78,7 +80,7 @@ impl ImageStore {
             return Ok(entry.clone());
         }
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(hex) {
+        if !(MIN_PREFIX..=64).contains(&digits.len()) || !digits.bytes().all(hex) {
             return Err(reference.map_or_else(|e| e, |_| not_found()));
         }
         let mut found: BTreeMap<Digest, Descriptor> = BTreeMap::new();

@@ -182,13 +182,14 @@ impl<R: BufRead> TarReader<R> {
 
     /// Skips what is left of the current entry and reads a header; `None` at the end of the archive.
     fn next_header(&mut self) -> Result<Option<Header>> {
-        let left = self.content.saturating_add(self.padding);
+        let (content, padding) = (self.content, self.padding);
         (self.content, self.padding) = (0, 0);
-        let skipped =
-            io::copy(&mut (&mut self.inner).take(left), &mut io::sink()).map_err(|e| self.failed(e))?;
-        if skipped < left {
+        let skipped = self.skip(content)?;
+        if skipped < content {
             return Err(self.bad("it ends in the middle of an entry"));
         }
+        // Some writers (umoci's insert) leave out the last padding with the end mark.
+        self.skip(padding)?;
         let mut block = [0; BLOCK];
         // An end without its mark is common, and harmless: what is missing shows in the digest.
         let at_end =
@@ -202,6 +203,11 @@ impl<R: BufRead> TarReader<R> {
             return Ok(None);
         }
         Header::parse(block).map(Some).map_err(|e| self.bad(e))
+    }
+
+    /// Reads up to `count` bytes past; how many there were.
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        io::copy(&mut (&mut self.inner).take(count), &mut io::sink()).map_err(|e| self.failed(e))
     }
 
     /// The content of a header that describes the next entry.

@@ -3,6 +3,7 @@
 
 mod bad;
 mod load;
+mod registry;
 mod rootfs;
 mod tools;
 mod tree;

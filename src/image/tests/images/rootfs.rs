@@ -2,7 +2,10 @@
 
 use crate::tools::{Home, arg, run};
 use crate::tree::{assert_same, see};
-use std::fs;
+use a3s_box_image::RootfsCache;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A rootfs image that the kernel has mounted.
@@ -160,4 +163,50 @@ fn the_same_layers_give_the_same_bytes_and_one_file() {
     fs::write(&path, &first[..first.len() / 2]).unwrap();
     home.rootfs.ensure(&home.store, &one).unwrap();
     assert_eq!(fs::read(&path).unwrap(), first);
+}
+
+#[test]
+fn a_sparse_file_beyond_4_gib_costs_what_it_holds() {
+    const SIZE: u64 = 5 << 30;
+    let home = Home::new();
+    let layout = home.path("layout");
+    let file = File::create(home.path("big")).unwrap();
+    file.write_all_at(b"start", 0).unwrap();
+    file.write_all_at(b"end", SIZE - 3).unwrap();
+    for (format, name) in [("gnu", "gnu.tar"), ("pax", "pax.tar")] {
+        let tar = home.path(name);
+        let format = format!("--format={format}");
+        run("tar", &["-S", &format, "-C", arg(home.dir.path()), "-cf", arg(&tar), "big"]);
+        let layout = layout.with_extension(name);
+        let image = format!("{}:x", arg(&layout));
+        run("umoci", &["init", "--layout", arg(&layout)]);
+        run("umoci", &["new", "--image", &image]);
+        run("umoci", &["raw", "add-layer", "--image", &image, arg(&tar)]);
+        home.store.load(&layout, Some(&"test/big".parse().unwrap())).unwrap();
+        let built = home.rootfs.ensure(&home.store, &home.store.resolve("test/big").unwrap()).unwrap();
+        assert!(built.metadata().unwrap().blocks() * 512 < 1 << 20);
+        let mounted = Mounted::new(&built, home.path(&format!("mounted-{name}")));
+        let big = File::open(mounted.0.join("big")).unwrap();
+        assert_eq!(big.metadata().unwrap().len(), SIZE);
+        let mut ends = [0; 11];
+        big.read_exact_at(&mut ends[..8], 0).unwrap();
+        big.read_exact_at(&mut ends[8..], SIZE - 3).unwrap();
+        assert_eq!(&ends, b"start\0\0\0end");
+    }
+}
+
+#[test]
+fn many_builders_of_one_image_share_one_file() {
+    let home = Home::new();
+    let layout = home.path("layout");
+    image(&home, &layout, &[&script("echo x > f")]);
+    home.store.load(&layout, Some(&"test/x".parse().unwrap())).unwrap();
+    let image = home.store.resolve("test/x").unwrap();
+    let paths: HashSet<PathBuf> = std::thread::scope(|scope| {
+        let build = || RootfsCache::open(home.path("rootfs")).unwrap().ensure(&home.store, &image).unwrap();
+        let builders: Vec<_> = (0..8).map(|_| scope.spawn(build)).collect();
+        builders.into_iter().map(|builder| builder.join().unwrap()).collect()
+    });
+    assert_eq!(paths.len(), 1);
+    assert_eq!(home.leftovers().iter().filter(|name| name.starts_with("rootfs/")).count(), 1);
 }

@@ -1,8 +1,13 @@
 //! Programs that the tests compare with, and the folders they work in.
 
 use a3s_box_image::{ImageStore, RootfsCache};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Runs `program`, which must succeed; a missing one is named.
@@ -55,5 +60,96 @@ impl Home {
         }
         names.sort();
         names
+    }
+}
+
+/// Debian's docker-registry on a loopback port of its own, with its data in a test's folder.
+pub struct Registry {
+    pub host: String,
+    child: Child,
+}
+
+impl Registry {
+    pub fn start(home: &Home) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host = format!("127.0.0.1:{port}");
+        let config = home.path("registry.yml");
+        let data = home.path("registry");
+        let text = format!(
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '{host}'}}\n\
+             storage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
+            arg(&data)
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut child = Command::new("docker-registry")
+            .args(["serve", arg(&config)])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| {
+                panic!("this test needs `docker-registry` ({e}); `cargo xtask test` installs it")
+            });
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let (ready, is_ready) = mpsc::channel();
+        // The log is read to its end, so that the registry never waits for room in the pipe.
+        thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|count| count > 0) {
+                if line.contains("listening on") {
+                    let _ = ready.send(());
+                }
+                line.clear();
+            }
+        });
+        is_ready.recv_timeout(Duration::from_secs(60)).unwrap();
+        Self { host, child }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A peer on loopback that answers each request as the test says, and notes what it was asked.
+pub struct Peer {
+    pub host: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    pub fn start(serve: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        Self::start_with(move |_, request| serve(request))
+    }
+
+    /// As `start`; the answer may depend on the peer's own address.
+    pub fn start_with(serve: impl Fn(&str, &str) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (own, seen) = (host.clone(), Arc::clone(&requests));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0; 1];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1)
+                {
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8(request).unwrap();
+                seen.lock().unwrap().push(request.clone());
+                // The client may hang up in the middle of an answer that it does not like.
+                let _ = stream.write_all(&serve(&own, &request));
+            }
+        });
+        Self { host, requests }
+    }
+
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
