@@ -67,7 +67,12 @@ pub(crate) struct BoxArgs {
     #[arg(long, value_name = "SECONDS")]
     boot_timeout: Option<u32>,
     /// Image, and the command to run in place of its own
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]...")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]..."
+    )]
     image_and_command: Vec<String>,
 }
 
@@ -149,8 +154,11 @@ fn no_new_privs(options: &[String]) -> Result<bool> {
             "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => true,
             "no-new-privileges:false" | "no-new-privileges=false" => false,
             _ => {
-                return Err(BoxError::new(ErrorKind::Unsupported, format!("unknown security option {option:?}"))
-                    .with_hint("the one there is: no-new-privileges"));
+                return Err(BoxError::new(
+                    ErrorKind::Unsupported,
+                    format!("unknown security option {option:?}"),
+                )
+                .with_hint("the one there is: no-new-privileges"));
             }
         };
     }

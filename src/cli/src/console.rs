@@ -32,7 +32,7 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         if let Some(before) = self.0.take() {
-            drop(tcsetattr(stdin(), OptionalActions::Now, &before));
+            let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
         }
     }
 }

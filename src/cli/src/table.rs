@@ -12,7 +12,8 @@ pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = io::stdout().lock();
     for line in lines {
-        let padded: String = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}   ")).collect();
+        let padded: String =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}   ")).collect();
         writeln!(out, "{}", padded.trim_end())?;
     }
     Ok(())

@@ -51,8 +51,14 @@ pub(crate) async fn boot(
         return Err(broken("the guest init speaks another protocol version", &version));
     }
     answered();
-    let mut output = exec.map_err(|e| broken("the guest init refused to be joined", &e.message()))?.into_inner();
-    match output.message().await.map_err(|e| broken("the guest init hung up", &e.message()))?.and_then(|o| o.kind) {
+    let mut output =
+        exec.map_err(|e| broken("the guest init refused to be joined", &e.message()))?.into_inner();
+    match output
+        .message()
+        .await
+        .map_err(|e| broken("the guest init hung up", &e.message()))?
+        .and_then(|o| o.kind)
+    {
         Some(exec_output::Kind::Started(_)) => Ok(Guest { agent, output }),
         Some(exec_output::Kind::Failed(failed)) => {
             let code = if failed.kind() == FailureKind::NotFound { 127 } else { 126 };

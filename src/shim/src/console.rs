@@ -99,7 +99,12 @@ impl Console {
 
 /// Text that cannot steer a terminal: the guest writes it, a user reads it.
 pub(crate) fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect::<String>().trim_end().to_owned()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -123,7 +128,8 @@ mod tests {
     #[test]
     fn the_first_reason_is_kept() {
         let console = Console::default();
-        console.show(b"[    1.0] a3s-box-init: fatal: root: cannot mount: EIO\nKernel panic - not syncing: x\n");
+        console
+            .show(b"[    1.0] a3s-box-init: fatal: root: cannot mount: EIO\nKernel panic - not syncing: x\n");
         assert_eq!(console.fatal().unwrap(), "root: cannot mount: EIO");
     }
 }

@@ -48,9 +48,14 @@ pub(crate) fn vmm_ended(up: bool, how: &str, stderr: &str, console: &Console) ->
     match (console.fatal(), up) {
         (Some(reason), false) => boot_failed(format!("the guest gave up: {reason}")),
         (None, false) if !stderr.is_empty() => boot_failed(format!("the VMM ended ({how}){said}")),
-        (None, false) => boot_failed(format!("the VMM ended ({how}); the console's last lines:{}", console.tail())),
+        (None, false) => {
+            boot_failed(format!("the VMM ended ({how}); the console's last lines:{}", console.tail()))
+        }
         (fatal, true) => {
-            let why = fatal.map_or_else(|| format!("the VMM ended ({how}){said}"), |fatal| format!("the guest gave up: {fatal}"));
+            let why = fatal.map_or_else(
+                || format!("the VMM ended ({how}){said}"),
+                |fatal| format!("the guest gave up: {fatal}"),
+            );
             let message = format!("{why}; the console's last lines:{}", console.tail());
             RunExit { code: OURS, reason: ExitReason::VmmCrashed, message: Some(message), at: now() }
         }
@@ -60,7 +65,11 @@ pub(crate) fn vmm_ended(up: bool, how: &str, stderr: &str, console: &Console) ->
 /// An end as clients are told it.
 pub(crate) fn wire(exit: &RunExit) -> End {
     let reason = serde_json::to_value(exit.reason).ok().and_then(|v| v.as_str().map(str::to_owned));
-    End { code: exit.code, reason: reason.unwrap_or_default(), message: exit.message.clone().unwrap_or_default() }
+    End {
+        code: exit.code,
+        reason: reason.unwrap_or_default(),
+        message: exit.message.clone().unwrap_or_default(),
+    }
 }
 
 fn stage_name(stage: BootPhase) -> &'static str {
@@ -70,6 +79,8 @@ fn stage_name(stage: BootPhase) -> &'static str {
         BootPhase::Kernel => "kernel started",
         BootPhase::Init => "guest init opened its port",
         BootPhase::Agent => "guest init answered",
-        BootPhase::Process | BootPhase::Output | BootPhase::Exit | BootPhase::Ended => "container process started",
+        BootPhase::Process | BootPhase::Output | BootPhase::Exit | BootPhase::Ended => {
+            "container process started"
+        }
     }
 }

@@ -4,10 +4,10 @@
 use crate::boot::{Guest, NotUp, boot};
 use crate::end;
 use crate::output::{Clients, Log};
+use crate::proxy;
 use crate::serve::{self, Command};
 use crate::status::{StatusFile, now};
 use crate::vmm::qemu::{self, Qemu};
-use crate::proxy;
 use a3s_box_agent::AgentClient;
 use a3s_box_agent::mux::Opener;
 use a3s_box_agent::proto::agent::{ExecInput, ShutdownRequest, SignalRequest, exec_output};
@@ -60,7 +60,7 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         Ok((vmm, port)) => life.through(vmm, port, self::listener(agent)?, input).await?,
     };
     life.finish(exit).await?;
-    drop(quit.send(true));
+    let _ = quit.send(true);
     drop(timeout(LAST_EVENTS, serving).await);
     Ok(())
 }
@@ -72,7 +72,9 @@ fn listener(socket: StdListener) -> io::Result<UnixListener> {
 
 /// SIGTERM to the shim is a request to stop its box.
 async fn stop_on_sigterm(commands: mpsc::Sender<Command>) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        return;
+    };
     while terminate.recv().await.is_some() {
         let (done, _) = oneshot::channel();
         drop(commands.send(Command::Stop(POWER_OFF, done)).await);
@@ -167,8 +169,11 @@ impl Life {
 
     /// Notes when the boot's milestones were passed, which others saw.
     fn note_boot(&mut self, vmm: &mut Qemu, answered: Option<u64>) {
-        let milestones =
-            [(BootPhase::Kernel, vmm.console.first_at()), (BootPhase::Init, vmm.port_open.try_recv().ok()), (BootPhase::Agent, answered)];
+        let milestones = [
+            (BootPhase::Kernel, vmm.console.first_at()),
+            (BootPhase::Init, vmm.port_open.try_recv().ok()),
+            (BootPhase::Agent, answered),
+        ];
         for (phase, at) in milestones {
             if let Some(at) = at {
                 self.status.reach_at(phase, at);
@@ -331,7 +336,9 @@ impl Life {
             match command {
                 Command::Attach(client) => self.clients.join(client),
                 Command::Stop(_, done) => self.waiting.push(done),
-                Command::Signal(_, done) => drop(done.send(Err(Status::failed_precondition("the box has ended")))),
+                Command::Signal(_, done) => {
+                    drop(done.send(Err(Status::failed_precondition("the box has ended"))))
+                }
             }
         }
         drop(timeout(LAST_EVENTS, self.clients.tell(attach_event::Kind::Ended(wire.clone()))).await);

@@ -1,10 +1,10 @@
 //! `shim.sock`: what clients may ask of a shim. Every wish becomes a [`Command`] to the run.
 
+use crate::output::Client;
 use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
 use a3s_box_agent::proto::shim::{AttachEvent, End, EndReply, StopRequest};
 use a3s_box_agent::{MAX_MESSAGE, serve_until};
-use crate::output::Client;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,7 +73,10 @@ fn over() -> Status {
 impl Shim for Service {
     type AttachStream = ReceiverStream<Result<AttachEvent, Status>>;
 
-    async fn attach(&self, request: Request<Streaming<ExecInput>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<ExecInput>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         let (client, events) = mpsc::channel(UNREAD);
         self.command(Command::Attach(client)).await?;
         let service = self.clone();
@@ -117,7 +120,9 @@ impl Service {
                     drop(answer.await);
                 }
             }
-            Some(exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_)) => {
+            Some(
+                exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_),
+            ) => {
                 drop(self.input.send(input).await);
             }
             // Starting processes is the guest's to serve, and the container process is joined already.

@@ -17,7 +17,8 @@ impl StatusFile {
         let myself = process(std::process::id())?;
         let mut trace = BootTrace::default();
         trace.reach(BootPhase::Shim, now());
-        let this = Self { status: RunStatus { shim: myself, vmm: None, started_at: None, exit: None, trace } };
+        let this =
+            Self { status: RunStatus { shim: myself, vmm: None, started_at: None, exit: None, trace } };
         this.write()?;
         Ok(this)
     }
@@ -75,7 +76,8 @@ pub(crate) fn now() -> u64 {
 /// The identity of a process of ours (proc(5), field 22 of `stat`).
 fn process(pid: u32) -> io::Result<HostProcess> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
+    let start =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
     match (i32::try_from(pid), start) {
         (Ok(pid), Some(start_time)) => Ok(HostProcess { pid, start_time }),
         _ => Err(io::ErrorKind::InvalidData.into()),

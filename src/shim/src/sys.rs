@@ -31,10 +31,8 @@ pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
 pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec<OwnedFd>> {
     use std::os::unix::process::CommandExt;
     // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
-    let high = fds
-        .iter()
-        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64))
-        .collect::<Result<Vec<OwnedFd>, _>>()?;
+    let high =
+        fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.

@@ -16,7 +16,8 @@ impl Info {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
         let info = engine.info()?;
         if self.format == "json" {
-            let json = serde_json::to_string_pretty(&info).map_err(|e| BoxError::io("cannot print", e.into()))?;
+            let json =
+                serde_json::to_string_pretty(&info).map_err(|e| BoxError::io("cannot print", e.into()))?;
             return stream::line(&json).map(|()| 0);
         }
         let none = || "not found".to_owned();

@@ -15,7 +15,8 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
         let views = self.boxes.iter().map(|name| engine.inspect(name)).collect::<Result<Vec<_>>>()?;
-        let json = serde_json::to_string_pretty(&views).map_err(|e| BoxError::io("cannot print", e.into()))?;
+        let json =
+            serde_json::to_string_pretty(&views).map_err(|e| BoxError::io("cannot print", e.into()))?;
         stream::line(&json)?;
         Ok(0)
     }

@@ -25,7 +25,9 @@ struct Tail(Option<usize>);
 fn lines(text: &str) -> Result<Tail, String> {
     match text {
         "all" => Ok(Tail(None)),
-        number => number.parse().map(|n| Tail(Some(n))).map_err(|_| "give a number of lines, or all".to_owned()),
+        number => {
+            number.parse().map(|n| Tail(Some(n))).map_err(|_| "give a number of lines, or all".to_owned())
+        }
     }
 }
 

@@ -71,7 +71,9 @@ fn status(view: &BoxView) -> String {
     match (view.state, exit) {
         (BoxState::Created, _) => "Created".into(),
         (BoxState::Starting, _) => "Starting".into(),
-        (BoxState::Running, _) => format!("Up {}", time::since(run.and_then(|r| r.started_at).unwrap_or_default())),
+        (BoxState::Running, _) => {
+            format!("Up {}", time::since(run.and_then(|r| r.started_at).unwrap_or_default()))
+        }
         (BoxState::Stopped, Some(exit)) => format!("Exited ({}){}", exit.code, ago(exit.at)),
         (BoxState::Failed, Some(exit)) => format!("Failed ({}){}", exit.code, ago(exit.at)),
         (state, None) => state.to_string(),

@@ -1,7 +1,7 @@
 //! `pull`: images from registries.
 
 use crate::stream;
-use a3s_box_core::Result;
+use a3s_box_core::{Bytes, Result};
 use a3s_box_image::{Image, ImageRef, PullEvent};
 use a3s_box_runtime::Engine;
 use clap::Args;
@@ -39,5 +39,9 @@ pub(super) fn fetch(engine: &Engine, name: &str) -> Result<Image> {
 }
 
 fn say(event: &PullEvent) {
-    eprintln!("{event}");
+    match event {
+        PullEvent::Resolved { digest } => eprintln!("{digest}"),
+        PullEvent::Started { digest, size } => eprintln!("{}: pulling {}", digest.short(), Bytes(*size)),
+        PullEvent::Received { .. } => {}
+    }
 }

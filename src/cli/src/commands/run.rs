@@ -119,7 +119,10 @@ pub(super) fn report(record: &BoxRecord, end: &RunEnd) -> Result<u8> {
 /// One line on what boundary the box has, where nobody asked for that one.
 pub(super) fn say_what_runs(record: &BoxRecord) {
     if record.accel == Accel::Tcg && record.config.accel == AccelChoice::Auto {
-        eprintln!("note: {}/{}: software emulation, slow and a weaker boundary than hardware", record.vmm, record.accel);
+        eprintln!(
+            "note: {}/{}: software emulation, slow and a weaker boundary than hardware",
+            record.vmm, record.accel
+        );
     }
 }
 

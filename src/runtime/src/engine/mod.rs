@@ -11,7 +11,7 @@ mod kill;
 mod load;
 mod logs;
 mod ps;
-// PULL mod pull;
+mod pull;
 mod rm;
 mod rmi;
 mod start;

@@ -13,7 +13,7 @@ impl Engine {
     /// where what it sends does not match its digest.
     pub fn pull(&self, reference: &ImageRef, progress: &mut dyn FnMut(PullEvent)) -> Result<Image> {
         let store = self.store()?;
-        let image = store.pull(reference, progress)?;
+        let image = store.pull(reference, None, progress)?;
         self.rootfs()?.ensure(&store, &image)?;
         Ok(image)
     }

@@ -3,6 +3,7 @@
 use a3s_box_agent::AGENT_PORT_NAME;
 use a3s_box_core::{Accel, ShimSpec};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// The program for guests of this host's architecture.
@@ -82,10 +83,15 @@ fn kernel_command_line(accel: Accel) -> String {
 fn disk(args: &mut Vec<OsString>, serial: &str, file: &Path, read_only: bool) {
     // A shared file must not be locked, and all boxes share the rootfs image. A comma in a path is written twice.
     let mut drive = OsString::from(format!("if=none,id={serial},format=raw,"));
-    drive.push(if read_only { "readonly=on,file.locking=off,cache=writeback,file=" } else { "cache=writeback,discard=unmap,file=" });
+    drive.push(if read_only {
+        "readonly=on,file.locking=off,cache=writeback,file="
+    } else {
+        "cache=writeback,discard=unmap,file="
+    });
     let path = file.as_os_str().as_encoded_bytes();
-    let doubled: Vec<u8> = path.iter().flat_map(|b| if *b == b',' { vec![b',', b','] } else { vec![*b] }).collect();
-    drive.push(std::os::unix::ffi::OsStringExt::from_vec(doubled) as OsString);
+    let doubled: Vec<u8> =
+        path.iter().flat_map(|b| if *b == b',' { vec![b',', b','] } else { vec![*b] }).collect();
+    drive.push(OsString::from_vec(doubled));
     args.push("-drive".into());
     args.push(drive);
     args.push("-device".into());

@@ -39,12 +39,16 @@ pub(crate) struct Qemu {
 /// # Errors
 /// What keeps QEMU from being started, ready for a user to read.
 pub(crate) fn launch(spec: &ShimSpec) -> Result<(Qemu, UnixStream), String> {
-    for (what, file) in [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)] {
+    for (what, file) in
+        [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)]
+    {
         std::fs::File::open(file).map_err(|e| format!("cannot open the {what} {}: {e}", file.display()))?;
     }
     let boot = serde_json::to_vec(&spec.boot).map_err(|e| e.to_string())?;
-    let initrd = cpio::initramfs(&spec.initramfs, &boot).map_err(|e| format!("cannot make the initramfs: {e}"))?;
-    let program = std::env::var_os("A3S_BOX_QEMU").map_or_else(|| PathBuf::from(command_line::PROGRAM), PathBuf::from);
+    let initrd =
+        cpio::initramfs(&spec.initramfs, &boot).map_err(|e| format!("cannot make the initramfs: {e}"))?;
+    let program =
+        std::env::var_os("A3S_BOX_QEMU").map_or_else(|| PathBuf::from(command_line::PROGRAM), PathBuf::from);
     spawn(spec, &program, initrd).map_err(|e| format!("cannot run {}: {e}", program.display()))
 }
 
@@ -80,7 +84,8 @@ async fn read_stderr(mut from: ChildStderr) -> String {
     let mut text = Vec::new();
     drop((&mut from).take(MAX_STDERR).read_to_end(&mut text).await);
     drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
-    let lines: Vec<String> = text.split(|b| *b == b'\n').map(printable).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> =
+        text.split(|b| *b == b'\n').map(printable).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
 }
 

@@ -48,7 +48,7 @@ async fn read(stream: UnixStream, opened: oneshot::Sender<u64>) -> io::Result<()
         if is_open(&message)
             && let Some(opened) = opened.take()
         {
-            drop(opened.send(now()));
+            let _ = opened.send(now());
         }
     }
 }
