@@ -9,7 +9,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-/// A SHA-256 content digest, written `sha256:` and 64 lower-case hexadecimal digits (OCI image spec, descriptor).
+/// A SHA-256 content digest, written `sha256:` and 64 lower-case hexadecimal digits (OCI image spec,
+/// descriptor).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -106,9 +107,9 @@ impl Hasher {
 
 /// A reader that hands out at most `size` bytes and reports its end only if their digest is the expected one.
 ///
-/// Content that is longer, shorter or different is an [`io::ErrorKind::InvalidData`] error; a caller that reads
-/// to the end without error has verified content.
-pub struct VerifyingReader<R> {
+/// Content that is longer, shorter or different is an [`io::ErrorKind::InvalidData`] error; a caller that
+/// reads to the end without error has verified content.
+pub(crate) struct VerifyingReader<R> {
     inner: R,
     hasher: Option<Hasher>,
     expected: Digest,
@@ -117,7 +118,7 @@ pub struct VerifyingReader<R> {
 
 impl<R: Read> VerifyingReader<R> {
     /// Expects `size` bytes of digest `expected` from `inner`.
-    pub fn new(inner: R, expected: Digest, size: u64) -> Self {
+    pub(crate) fn new(inner: R, expected: Digest, size: u64) -> Self {
         Self { inner, hasher: Some(Hasher::default()), expected, left: size }
     }
 

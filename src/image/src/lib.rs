@@ -1,8 +1,8 @@
 //! OCI images: references, the image store, what `load` and `pull` put into it, and rootfs images.
 //!
 //! The runtime is the caller. This crate decides nothing about boxes: it is told which images they use. All
-//! input (archives, layouts, registries, layers) counts as hostile and is verified, bounded and never unpacked
-//! onto the host.
+//! input (archives, layouts, registries, layers) counts as hostile and is verified, bounded and never
+//! unpacked onto the host.
 #![forbid(unsafe_code)]
 
 mod compression;
@@ -18,7 +18,7 @@ mod store;
 mod tar;
 
 pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig};
-pub use digest::{Digest, VerifyingReader};
+pub use digest::Digest;
 pub use error::{ImageError, Result};
 pub use load::Loaded;
 pub use manifest::{Descriptor, Manifest, Platform};

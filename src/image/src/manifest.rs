@@ -78,8 +78,8 @@ impl Platform {
         Self { os: "linux".into(), architecture: architecture.into(), variant: None }
     }
 
-    /// Whether an image for `offered` runs here. Without a variant it does; with one, only the baseline of the
-    /// architecture surely does.
+    /// Whether an image for `offered` runs here. Without a variant it does; with one, only the baseline of
+    /// the architecture surely does.
     pub(crate) fn accepts(&self, offered: &Self) -> bool {
         let baseline = match self.architecture.as_str() {
             "amd64" => "v1",

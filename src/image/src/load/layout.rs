@@ -2,7 +2,7 @@
 
 use super::archive::Archive;
 use super::{Loaded, name_for};
-use crate::manifest::{Descriptor, Index, MAX_MANIFEST, REF_NAME};
+use crate::manifest::{Descriptor, Index, MAX_MANIFEST, Platform, REF_NAME};
 use crate::store::Source;
 use crate::{ImageError, ImageRef, ImageStore, Result};
 use serde::Deserialize;
@@ -64,13 +64,19 @@ fn import(
     if index.manifests.is_empty() {
         return Err(ImageError::corrupt(thing, "it holds no image"));
     }
-    let count = index.manifests.len();
+    let host = Platform::host();
+    let runs_here = |top: &&Descriptor| top.platform.as_ref().is_none_or(|platform| host.accepts(platform));
+    let images: Vec<_> = index.manifests.iter().filter(runs_here).collect();
+    if images.is_empty() {
+        index.choose(thing, &host)?;
+    }
+    let count = images.len();
     let load = |top: &Descriptor| {
         let reference = name_for(thing, count, own_name(top), name)?;
         store.import(top.clone(), reference.as_ref(), source)?;
         Ok(Loaded { reference, digest: top.digest })
     };
-    index.manifests.iter().map(load).collect()
+    images.into_iter().map(load).collect()
 }
 
 /// The name that the layout gives an image. A lone word is only a tag: the layout does not say of what.

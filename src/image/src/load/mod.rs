@@ -1,7 +1,7 @@
 //! `load`: images from OCI layouts (a folder, or a tar of one) and from what `docker save` writes.
 //!
-//! An archive may come through a pipe, so it is read once, front to back: blobs go straight into the store, and
-//! what they mean is known at its end. Nothing is unpacked to a path that the input names.
+//! An archive may come through a pipe, so it is read once, front to back: blobs go straight into the store,
+//! and what they mean is known at its end. Nothing is unpacked to a path that the input names.
 
 mod archive;
 mod docker;
@@ -37,8 +37,8 @@ impl ImageStore {
         self.load_archive(&path.display().to_string(), file, name)
     }
 
-    /// Loads every image in the archive that `input` delivers, plain or compressed with gzip or zstd; errors call
-    /// it `thing`. Names are given as by [`ImageStore::load`].
+    /// Loads every image in the archive that `input` delivers, plain or compressed with gzip or zstd; errors
+    /// call it `thing`. Names are given as by [`ImageStore::load`].
     pub fn load_archive(
         &self,
         thing: &str,

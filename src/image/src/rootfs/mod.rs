@@ -72,8 +72,9 @@ impl RootfsCache {
 
     /// The rootfs image of `image`, built if it is missing. The file is shared and must not be written.
     ///
-    /// Images with the same layers share a file; processes that want the same file build it once. Damaged layers
-    /// are [`ImageError::Corrupt`], layers over a limit [`ImageError::TooLarge`]; neither leaves a file behind.
+    /// Images with the same layers share a file; processes that want the same file build it once. Damaged
+    /// layers are [`ImageError::Corrupt`], layers over a limit [`ImageError::TooLarge`]; neither leaves a
+    /// file behind.
     pub fn ensure(&self, store: &ImageStore, image: &Image) -> Result<PathBuf> {
         let path = self.path(image);
         if is_whole(&path)? {
@@ -88,7 +89,7 @@ impl RootfsCache {
         }
         let _blobs = store.lease()?;
         let scratch = Scratch::new(&self.dir).map_err(ImageError::io("create a file in", &self.dir))?;
-        build(&store.layers(image)?, scratch.file(), scratch.path(), self.limits)?;
+        build(&store.layers(image), scratch.file(), scratch.path(), self.limits)?;
         scratch.publish(&path).map_err(ImageError::io("write", &path))?;
         Ok(path)
     }

@@ -1,8 +1,8 @@
 //! The file system of an image in memory, without the files' content, and how layers change it.
 //!
-//! Paths are resolved inside the tree as a container runtime would inside the root: symbolic links are followed
-//! in parents, and nothing is above the root. Whiteouts of a layer hide what lower layers put there, in whatever
-//! order the layer's entries come (OCI image spec, layer).
+//! Paths are resolved inside the tree as a container runtime would inside the root: symbolic links are
+//! followed in parents, and nothing is above the root. Whiteouts of a layer hide what lower layers put there,
+//! in whatever order the layer's entries come (OCI image spec, layer).
 
 use crate::tar::{MAX_PATH, Mtime, Xattr};
 use std::collections::BTreeMap;
@@ -173,8 +173,8 @@ impl Tree {
         }
     }
 
-    /// Puts a new file at `name` in `dir`. It replaces what was there, except that a directory over a directory
-    /// only changes what the directory is.
+    /// Puts a new file at `name` in `dir`. It replaces what was there, except that a directory over a
+    /// directory only changes what the directory is.
     pub(super) fn insert(
         &mut self,
         dir: InodeId,

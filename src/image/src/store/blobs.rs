@@ -19,8 +19,8 @@ impl ImageStore {
         self.dir.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Whether the store has a blob of this digest and size. A file of another size is damaged, and is as good
-    /// as missing.
+    /// Whether the store has a blob of this digest and size. A file of another size is damaged, and is as
+    /// good as missing.
     pub(crate) fn has_blob(&self, blob: &Descriptor) -> bool {
         fs::metadata(self.blob_path(blob.digest)).is_ok_and(|data| data.is_file() && data.len() == blob.size)
     }

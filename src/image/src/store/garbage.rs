@@ -26,9 +26,9 @@ pub struct Removed {
 impl ImageStore {
     /// Removes the name `name`, and with its last name the image, its blobs and its rootfs image.
     ///
-    /// `in_use` holds the digests ([`Image::digest`](super::Image)) of the images that boxes use: the last name
-    /// of such an image is [`ImageError::InUse`]. A digest in place of a name works where at most one name is
-    /// left. Blobs stay if another process is using the store; the next removal takes them.
+    /// `in_use` holds the digests ([`Image::digest`](super::Image)) of the images that boxes use: the last
+    /// name of such an image is [`ImageError::InUse`]. A digest in place of a name works where at most one
+    /// name is left. Blobs stay if another process is using the store; the next removal takes them.
     pub fn remove(&self, name: &str, in_use: &HashSet<Digest>, rootfs: &RootfsCache) -> Result<Removed> {
         let found = self.find(name)?;
         let by_name = name.parse::<ImageRef>().is_ok_and(|reference| is_called(&found, &reference));
@@ -50,7 +50,8 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes the blobs, and the images in `rootfs`, that no image needs; does nothing while somebody has a lease.
+    /// Removes the blobs, and the images in `rootfs`, that no image needs; does nothing while somebody has a
+    /// lease.
     pub(crate) fn collect_garbage(&self, rootfs: Option<&RootfsCache>) -> Result<()> {
         let lock = self.dir.join("blobs.lock");
         let _alone = match Lock::exclusive(&lock, MOMENT) {
@@ -58,11 +59,14 @@ impl ImageStore {
             other => other.map_err(ImageError::lock(&lock))?,
         };
         let mut needed = HashSet::new();
-        let mut chains = HashSet::new();
+        let mut chains = Some(HashSet::new());
         for entry in self.names()? {
             self.mark(&entry, MAX_NESTING, &mut needed);
-            if let Ok((_, config)) = self.read_image(&entry) {
-                chains.insert(config.chain_id());
+            // A box may run on the rootfs image of an image whose blobs were damaged since; it cannot be
+            // told.
+            match (self.read_image(&entry), &mut chains) {
+                (Ok((_, config)), Some(chains)) => drop(chains.insert(config.chain_id())),
+                _ => chains = None,
             }
         }
         let dir = self.dir.join("blobs/sha256");
@@ -75,7 +79,10 @@ impl ImageStore {
                 fs::remove_file(file.path()).map_err(ImageError::io("remove", &file.path()))?;
             }
         }
-        rootfs.map_or(Ok(()), |rootfs| rootfs.retain(&chains))
+        match (rootfs, chains) {
+            (Some(rootfs), Some(chains)) => rootfs.retain(&chains),
+            _ => Ok(()),
+        }
     }
 
     /// Notes every blob below `node`. A blob that is missing or damaged leads nowhere.

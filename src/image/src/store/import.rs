@@ -5,8 +5,8 @@ use crate::manifest::{Descriptor, Index, Manifest, NodeKind, Platform};
 use crate::{ImageConfig, ImageError, ImageRef, Result};
 
 impl ImageStore {
-    /// Imports the image that `top` describes, for this host's platform, and calls it `reference`. Blobs that the
-    /// store lacks come from `source`. The caller holds a lease.
+    /// Imports the image that `top` describes, for this host's platform, and calls it `reference`. Blobs that
+    /// the store lacks come from `source`. The caller holds a lease.
     pub(crate) fn import(
         &self,
         top: Descriptor,

@@ -77,7 +77,8 @@ impl ImageStore {
         Ok(store)
     }
 
-    /// All images, in the order in which they came. An image whose blobs are damaged is an error in its place.
+    /// All images, in the order in which they came. An image whose blobs are damaged is an error in its
+    /// place.
     pub fn list(&self) -> Result<Vec<Result<Image>>> {
         Ok(self.names()?.iter().map(|entry| self.image(entry)).collect())
     }
@@ -116,14 +117,14 @@ impl ImageStore {
     }
 
     /// The layers of `image`, bottom first.
-    pub fn layers(&self, image: &Image) -> Result<Vec<Layer>> {
+    pub fn layers(&self, image: &Image) -> Vec<Layer> {
         let diff_ids = image.config.diff_ids().iter();
         let layers = image.manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer {
             blob: self.blob_path(descriptor.digest),
             descriptor: descriptor.clone(),
             diff_id: *diff_id,
         });
-        Ok(layers.collect())
+        layers.collect()
     }
 
     /// Keeps blobs from being collected while it is held.

@@ -1,8 +1,9 @@
 //! A streaming reader of tar archives: POSIX ustar and pax, and GNU's long names and sparse files.
 //!
 //! It sits on hostile input: everything is checked and bounded, names stay bytes, and nothing touches a file
-//! system. What an entry means for a tree is the caller's business (`rootfs` for layers, `load` for archives).
-//! Formats: POSIX.1-2024 pax, and the "Basic Tar" and "Sparse Formats" chapters of the GNU tar manual.
+//! system. What an entry means for a tree is the caller's business (`rootfs` for layers, `load` for
+//! archives). Formats: POSIX.1-2024 pax, and the "Basic Tar" and "Sparse Formats" chapters of the GNU tar
+//! manual.
 
 mod header;
 mod pax;

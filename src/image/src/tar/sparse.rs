@@ -44,7 +44,8 @@ impl SparseMap {
         Self::checked(parts, real_size.map_err(invalid)?)
     }
 
-    /// The pax formats 0.1 (map in the header) and 1.0 (map before the content); `None` where there is no map.
+    /// The pax formats 0.1 (map in the header) and 1.0 (map before the content); `None` where there is no
+    /// map.
     pub(super) fn read_pax(said: PaxSparse, content: &mut impl BufRead) -> io::Result<Option<Self>> {
         let numbers = match (said.version, said.map) {
             ([None, None], None) => return Ok(None),

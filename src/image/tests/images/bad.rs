@@ -79,7 +79,7 @@ fn damage_inside_the_store_is_found_before_anything_runs() {
     let home = Home::new();
     home.store.load(&layout(&home, "layout"), Some(&"test/x".parse().unwrap())).unwrap();
     let image = home.store.resolve("test/x").unwrap();
-    let layer = &home.store.layers(&image).unwrap()[0];
+    let layer = &home.store.layers(&image)[0];
     let content = fs::read(&layer.blob).unwrap();
     fs::write(&layer.blob, &content[..content.len() - 1]).unwrap();
     let error = refused(home.rootfs.ensure(&home.store, &image), ErrorKind::Corrupt);

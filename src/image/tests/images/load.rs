@@ -1,7 +1,8 @@
 //! `load` from everything that skopeo and umoci write, and what the store then says.
 
 use crate::tools::{Home, arg, run};
-use a3s_box_image::{ImageError, ImageRef};
+use a3s_box_image::{Digest, ImageError, ImageRef, Platform};
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::Path;
@@ -111,4 +112,56 @@ fn a_name_moves_to_the_newest_image() {
     assert_eq!(home.store.resolve(&old.to_string()).unwrap().reference, None);
     home.store.remove(&old.to_string(), &HashSet::new(), &home.rootfs).unwrap();
     assert_eq!(home.store.list().unwrap().len(), 1);
+}
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Puts an index of `manifests` into the layout; its descriptor.
+fn add_index(layout: &Path, manifests: &[Value]) -> Value {
+    let json = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string();
+    let digest = Digest::of(json.as_bytes());
+    fs::write(layout.join("blobs/sha256").join(digest.hex()), &json).unwrap();
+    json!({"mediaType": INDEX, "digest": digest, "size": json.len()})
+}
+
+#[test]
+fn an_index_leads_to_the_image_of_this_platform() {
+    let home = Home::new();
+    let layout = layout(&home, "layout");
+    let top: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let host = Platform::host();
+    let mut here = top["manifests"][0].clone();
+    here["platform"] = json!({"os": "linux", "architecture": host.architecture});
+    // What is not for this host need not even be there.
+    let there = json!({"mediaType": here["mediaType"], "digest": Digest::of(b"there"), "size": 5,
+        "platform": {"os": "linux", "architecture": "s390x"}});
+    let load = |image: &Value| {
+        let index = json!({"schemaVersion": 2, "manifests": [image]}).to_string();
+        fs::write(layout.join("index.json"), index).unwrap();
+        home.store.load(&layout, Some(&name("multi")))
+    };
+    let index = add_index(&layout, &[there.clone(), here]);
+    let nested = add_index(&layout, std::slice::from_ref(&index));
+    for top in [&index, &nested] {
+        let loaded = load(top).unwrap();
+        assert_eq!(json!(loaded[0].digest), top["digest"]);
+        assert_eq!(home.store.resolve("multi").unwrap().config.platform.architecture, host.architecture);
+    }
+    let deep = (0..4).fold(nested, |inner, _| add_index(&layout, &[inner]));
+    assert!(matches!(load(&deep).unwrap_err(), ImageError::TooLarge { .. }));
+    let error = load(&add_index(&layout, &[there])).unwrap_err().to_string();
+    assert!(error.contains("only for linux/s390x"), "{error}");
+}
+
+#[test]
+fn a_damaged_image_does_not_cost_a_box_its_rootfs_image() {
+    let home = Home::new();
+    let [used, other] = ["used", "other"].map(|it| layout(&home, it));
+    home.store.load(&used, Some(&name("used"))).unwrap();
+    home.store.load(&other, Some(&name("other"))).unwrap();
+    let image = home.store.resolve("used").unwrap();
+    let built = home.rootfs.ensure(&home.store, &image).unwrap();
+    fs::write(home.path("images/blobs/sha256").join(image.id().hex()), "").unwrap();
+    home.store.remove("other", &HashSet::from([image.digest]), &home.rootfs).unwrap();
+    assert!(built.exists());
 }

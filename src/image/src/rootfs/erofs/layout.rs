@@ -1,7 +1,7 @@
 //! Where everything but file content goes, and writing it there.
 //!
-//! Directory blocks follow the content, then come the inodes, level by level, each directory's children side by
-//! side. An inode is known by its place: the number of 32-byte slots from the start of the inodes.
+//! Directory blocks follow the content, then come the inodes, level by level, each directory's children side
+//! by side. An inode is known by its place: the number of 32-byte slots from the start of the inodes.
 
 use super::dir::{self, Name};
 use super::inode::{self, Content, Facts};

@@ -1,9 +1,9 @@
 //! EROFS images: a superblock, file content, then directory blocks and inodes.
 //!
 //! Content comes first because it is written while the layers stream by; everything else is known only then.
-//! Content that an upper layer replaced stays in the image unseen. Same tree, same bytes: there is no clock and
-//! no random number here. Format: the kernel's `Documentation/filesystems/erofs.rst` and `fs/erofs/erofs_fs.h`;
-//! 4 KiB blocks, nothing compressed, readable by every kernel since 5.4.
+//! Content that an upper layer replaced stays in the image unseen. Same tree, same bytes: there is no clock
+//! and no random number here. Format: the kernel's `Documentation/filesystems/erofs.rst` and
+//! `fs/erofs/erofs_fs.h`; 4 KiB blocks, nothing compressed, readable by every kernel since 5.4.
 
 mod dir;
 mod inode;

@@ -16,8 +16,8 @@ const MAX_SIZE: usize = HEADER + 4 * (u16::MAX as usize - 1);
 
 /// Those of `xattrs` that the image keeps, in the order in which they are stored.
 ///
-/// Attributes of other systems are dropped, as runtimes drop what their file system refuses; so are overlayfs's
-/// own, by which an image could redirect lookups in the overlay that it becomes part of.
+/// Attributes of other systems are dropped, as runtimes drop what their file system refuses; so are
+/// overlayfs's own, by which an image could redirect lookups in the overlay that it becomes part of.
 pub(in crate::rootfs) fn stored_xattrs(xattrs: &[Xattr]) -> Result<Box<[Xattr]>, &'static str> {
     let overlay = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     let known = |(name, _): &&Xattr| split(name).is_some() && !overlay(name);
