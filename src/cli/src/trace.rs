@@ -2,10 +2,10 @@
 
 use a3s_box_core::{BootPhase, BootTrace};
 
-/// Prints to standard error what each phase of a run took. `begin` is when this program began, `spawned` when
-/// it handed over to the shim; both in microseconds since the UNIX epoch.
-pub(crate) fn print(begin: u64, spawned: u64, trace: &BootTrace, end: u64) {
-    let mut marks = vec![("cli: box created, shim started", spawned)];
+/// Prints to standard error what each phase of a run took. `begin` is when this program began, `created` when
+/// the box's record was written; both in microseconds since the UNIX epoch.
+pub(crate) fn print(begin: u64, created: u64, trace: &BootTrace, end: u64) {
+    let mut marks = vec![("cli: box created", created)];
     marks.extend(trace.0.iter().map(|(phase, at)| (name(*phase), *at)));
     marks.push(("cli: box removed, done", end));
     marks.sort_by_key(|(_, at)| *at);
@@ -23,7 +23,7 @@ pub(crate) fn print(begin: u64, spawned: u64, trace: &BootTrace, end: u64) {
 
 fn name(phase: BootPhase) -> &'static str {
     match phase {
-        BootPhase::Shim => "shim: spec read",
+        BootPhase::Shim => "shim: started, spec read",
         BootPhase::Vmm => "shim: VMM started",
         BootPhase::Kernel => "kernel: first console line",
         BootPhase::Init => "init: agent port open",

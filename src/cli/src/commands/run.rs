@@ -31,8 +31,8 @@ impl Run {
         }
         let record = engine.create(config, name)?;
         say_what_runs(&record);
+        let created = time::now();
         let end = drive(engine, &record, self.detach).await;
-        let spawned = record.created_at;
         let traced = if self.trace_boot { engine.inspect(record.id.as_str()).ok() } else { None };
         // A detached box is removed by the next command after its end.
         let ended = !matches!(end, Ok(None));
@@ -40,7 +40,7 @@ impl Run {
             remove(engine, &record).await?;
         }
         if let Some(run) = traced.and_then(|view| view.run) {
-            trace::print(begin, spawned, &run.trace, time::now());
+            trace::print(begin, created, &run.trace, time::now());
         }
         match end? {
             None => stream::line(record.id.as_str()).map(|()| 0),

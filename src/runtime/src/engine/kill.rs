@@ -1,11 +1,10 @@
 //! `kill`: sends a signal to a box.
 
-use super::{Engine, rpc};
-use crate::host;
-use crate::state::{State, look};
+use super::{Engine, RunEvent, rpc};
 use a3s_box_agent::proto::agent::SignalRequest;
 use a3s_box_core::{BoxError, ErrorKind, Result, Signal};
 use std::time::Duration;
+use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -17,19 +16,15 @@ impl Engine {
     /// `NotFound` for no such box, `WrongState` for one that does not run, `Timeout` where nobody answers.
     pub async fn kill(&self, name: &str, signal: Signal) -> Result<()> {
         let (record, mut shim) = self.shim(name).await?;
+        let mut attached = self.attach(record.id.as_str()).await?;
         let request = SignalRequest { pid: 0, signal: signal.number() };
-        let answer = tokio::time::timeout(PATIENCE, shim.signal(request)).await;
+        let answer = timeout(PATIENCE, shim.signal(request)).await;
         if signal == Signal::KILL {
-            let status = {
-                let _state = State::read(&self.home)?;
-                look(&self.home, &record)?.status
-            };
-            let Some(status) = status else { return Ok(()) };
-            if matches!(answer, Ok(Ok(_))) && host::gone(status.shim, PATIENCE)
-                || host::kill(status.shim, PATIENCE)
-            {
+            let end = async { while !matches!(attached.next().await, Ok(RunEvent::Ended(_)) | Err(_)) {} };
+            if timeout(PATIENCE, end).await.is_ok() {
                 return Ok(());
             }
+            return self.stop(record.id.as_str(), Duration::ZERO).await;
         }
         let what = format!("cannot send {signal} to box {}", record.name);
         match answer {

@@ -58,10 +58,10 @@ impl Engine {
         if seen.state.is_live() {
             return Err(wrong_state(&record.name, seen.state, "stop it first, or remove it with `rm -f`"));
         }
-        if let Some(status) = seen.status {
-            // The end is written a moment before its writer leaves.
-            let _ = host::gone(status.shim, PATIENCE) || host::kill(status.shim, PATIENCE);
-            status.vmm.map(|vmm| host::kill(vmm, PATIENCE));
+        // A shim that has written its end has nothing more to do in the folder; one that was killed may have
+        // left its VMM.
+        if let Some(vmm) = seen.status.and_then(|status| status.vmm) {
+            host::kill(vmm, PATIENCE);
         }
         state.change(|records| drop(records.remove(&record.id)))?;
         remove_folder(self.home.folder(&record.id).path())

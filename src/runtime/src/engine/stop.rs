@@ -34,14 +34,16 @@ impl Engine {
                 .map_err(|status| rpc(format!("cannot stop box {}", record.name), &status))
         })
         .await;
-        // Whatever the answer was: what counts is that the shim is gone.
+        if matches!(asked, Ok(Ok(_))) {
+            return Ok(());
+        }
+        // A shim that does not answer is stuck or gone already.
         let status = {
             let _state = State::read(&self.home)?;
             look(&self.home, &record)?.status
         };
-        let gone = status.is_none_or(|status| match asked {
-            Ok(Ok(_)) => host::gone(status.shim, MARGIN) || host::kill(status.shim, MARGIN),
-            _ => host::kill(status.shim, MARGIN) && status.vmm.is_none_or(|vmm| host::kill(vmm, MARGIN)),
+        let gone = status.is_none_or(|status| {
+            host::kill(status.shim, MARGIN) && status.vmm.is_none_or(|vmm| host::kill(vmm, MARGIN))
         });
         if gone {
             return Ok(());
