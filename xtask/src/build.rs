@@ -1,0 +1,35 @@
+//! Everything that a user runs, built and laid out as an installation: the programs in cargo's release folder,
+//! and `kernel/` beside them with what guests boot from.
+
+use crate::step::{cargo, run, step};
+use crate::{guest, kernel, packages, places};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// Builds it all. The folder that holds the programs.
+pub(crate) fn run_all() -> Result<PathBuf> {
+    packages::install(&[packages::RUN])?;
+    let vmlinux = kernel::standard()?;
+    let initramfs = step("guest init", guest::initramfs)?;
+    step("programs", || {
+        run(cargo().args(["build", "--quiet", "--release", "-p", "a3s-box-cli", "-p", "a3s-box-shim"]))
+    })?;
+    let programs = places::target().join("release");
+    let kernel = programs.join("kernel");
+    std::fs::create_dir_all(&kernel).with_context(|| format!("cannot create {}", kernel.display()))?;
+    link(&vmlinux, &kernel.join("vmlinux"))?;
+    link(&initramfs, &kernel.join("initramfs.cpio"))?;
+    Ok(programs)
+}
+
+/// Makes `link` lead to `file`, in place of whatever it led to.
+fn link(file: &Path, link: &Path) -> Result<()> {
+    if std::fs::read_link(link).is_ok_and(|target| target == file) {
+        return Ok(());
+    }
+    let fresh = link.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    std::os::unix::fs::symlink(file, &fresh)
+        .and_then(|()| std::fs::rename(&fresh, link))
+        .with_context(|| format!("cannot make {}", link.display()))
+}

@@ -1,0 +1,39 @@
+//! The initramfs: the guest init, alone in an uncompressed archive.
+
+use crate::places;
+use crate::step::{cargo, run};
+use a3s_box_files::Scratch;
+use anyhow::{Context, Result};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The target that the guest init is built for: naming it keeps `+crt-static` from build scripts and macros.
+const TARGET: &str =
+    if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+
+/// Builds the guest init and packs it. Where the initramfs is.
+pub(crate) fn initramfs() -> Result<PathBuf> {
+    run(cargo()
+        .args(["build", "--quiet", "--profile", "guest", "-p", "a3s-box-guest-init", "--target", TARGET])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static"))?;
+    let built = places::target().join(TARGET).join("guest");
+    let path = built.join("initramfs.cpio");
+    let staging = tempfile::tempdir()?;
+    let init = staging.path().join("init");
+    std::fs::copy(built.join("a3s-box-guest-init"), &init).context("cannot copy the guest init")?;
+    std::fs::set_permissions(&init, std::fs::Permissions::from_mode(0o755))?;
+    let mut cpio = Command::new("cpio")
+        .args(["--create", "--format=newc", "--owner=+0:+0", "--reproducible", "--quiet"])
+        .current_dir(staging.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cpio")?;
+    cpio.stdin.take().context("cpio has no input")?.write_all(b"init\n")?;
+    let output = cpio.wait_with_output()?;
+    anyhow::ensure!(output.status.success(), "cpio failed: {}", output.status);
+    Scratch::write(&path, &output.stdout).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask …`: what the project does to itself.
+//!
+//! Every command does all of its own set-up and skips what is already done, so that a fresh machine needs a Rust
+//! toolchain and nothing else. Nothing here is part of the product.
+#![forbid(unsafe_code)]
+
+mod build;
+mod check;
+mod demo;
+mod guest;
+mod images;
+mod kernel;
+mod packages;
+mod places;
+mod step;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, demo, tests and benchmarks of A3S Box")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a box from an OCI image, doing all set-up that it takes
+    Demo,
+    /// Run every check and every test, those that boot real VMs too
+    Test,
+    /// Run the tests that boot real VMs
+    E2e(test::E2e),
+    /// Build the programs, the guest kernel and the initramfs, ready to run
+    Build,
+    /// Build the initramfs with the guest init
+    Guest,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo => demo::run_demo(),
+        Command::Test => test::run_all(),
+        Command::E2e(tests) => tests.run(),
+        Command::Build => build::run_all().map(|dir| println!("{}", dir.display())),
+        Command::Guest => guest::initramfs().map(|path| println!("{}", path.display())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

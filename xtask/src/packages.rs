@@ -1,0 +1,82 @@
+//! The system packages that the project needs, and why.
+
+use crate::step::{quietly, run, step};
+use anyhow::{Result, bail};
+use std::process::Command;
+
+/// A Debian package, a file that it brings, and what it is for.
+pub(crate) struct Package {
+    name: &'static str,
+    brings: &'static str,
+    why: &'static str,
+}
+
+const fn package(name: &'static str, brings: &'static str, why: &'static str) -> Package {
+    Package { name, brings, why }
+}
+
+/// What building and running boxes takes.
+pub(crate) const RUN: &[Package] = &[
+    package("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "runs MicroVMs"),
+    package("e2fsprogs", "/sbin/mkfs.ext4", "formats the writable layer of a box"),
+    package("gcc", "/usr/bin/gcc", "compiles the guest kernel, and links"),
+    package("libc6-dev", "/usr/include/stdio.h", "links the guest init statically"),
+    package("make", "/usr/bin/make", "builds the guest kernel"),
+    package("flex", "/usr/bin/flex", "builds the guest kernel's configuration tool"),
+    package("bison", "/usr/bin/bison", "builds the guest kernel's configuration tool"),
+    package("bc", "/usr/bin/bc", "builds the guest kernel"),
+    package("libelf-dev", "/usr/include/libelf.h", "builds the guest kernel"),
+    package("xz-utils", "/usr/bin/xz", "unpacks the guest kernel's source"),
+    package("patch", "/usr/bin/patch", "patches the guest kernel's source"),
+    package("cpio", "/usr/bin/cpio", "packs the initramfs"),
+    package("busybox-static", "/bin/busybox", "is the demo's and the tests' smallest image"),
+    package("umoci", "/usr/bin/umoci", "makes OCI images"),
+];
+
+/// What the tests take beyond that.
+pub(crate) const TEST: &[Package] = &[
+    package("erofs-utils", "/usr/bin/fsck.erofs", "checks rootfs images"),
+    package("mmdebstrap", "/usr/bin/mmdebstrap", "makes a Debian image"),
+    package("skopeo", "/usr/bin/skopeo", "copies images between formats and to a registry"),
+    package("docker-registry", "/usr/bin/docker-registry", "is the registry that tests pull from"),
+    package("zstd", "/usr/bin/zstd", "is the peer of our decompression"),
+    package("libcap2-bin", "/sbin/setcap", "gives a test image file capabilities"),
+    package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
+];
+
+/// Installs what is missing of `wanted`.
+///
+/// # Errors
+/// On other systems than Debian's kin the list of what is missing; else those of apt-get.
+pub(crate) fn install(wanted: &[&[Package]]) -> Result<()> {
+    let missing: Vec<&Package> =
+        wanted.iter().copied().flatten().filter(|p| !std::path::Path::new(p.brings).exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for package in &missing {
+        eprintln!("    missing: {:<18} {}", package.name, package.why);
+    }
+    if !std::path::Path::new("/usr/bin/apt-get").exists() {
+        bail!("this is not a Debian-like system: install the packages named above, then run this again");
+    }
+    step("installing system packages with apt-get", || {
+        quietly(apt().args(["update", "-q"]))?;
+        run(apt()
+            .args(["install", "-q", "-y", "--no-install-recommends"])
+            .args(missing.iter().map(|p| p.name))
+            .stdout(std::process::Stdio::null()))
+    })
+}
+
+fn apt() -> Command {
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--preserve-env=DEBIAN_FRONTEND", "apt-get"]);
+        sudo
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
