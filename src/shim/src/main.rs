@@ -2,7 +2,8 @@
 //!
 //! Owns the VMM process, the box's two sockets, its logs and its status file, all in the folder it is started
 //! in. It knows nothing of other boxes and never touches `boxes.json`. The runtime starts it with the listening
-//! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5.
+//! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
+//! this program is the process of the VMM `krun`.
 #![deny(unsafe_code)]
 
 mod boot;
@@ -25,6 +26,10 @@ use std::process::ExitCode;
 const MAX_SPEC: u64 = 64 << 20;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(vmm::krun::WORD) {
+        return vmm::krun::enter(words.next().as_deref());
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

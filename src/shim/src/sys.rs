@@ -26,8 +26,8 @@ pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
     Ok([take(3)?, take(4)?, take(5)?])
 }
 
-/// Makes the process of `command` die with this thread, leave its session, write no core, and have `fds` as
-/// descriptors 3, 4, 5, …
+/// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
+/// and have `fds` as descriptors 3, 4, 5, …
 pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec<OwnedFd>> {
     use std::os::unix::process::CommandExt;
     // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
@@ -38,8 +38,10 @@ pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
-            let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // One byte, not none: a handler of core dumps that is a pipe takes no notice of none (core(5)).
+            let no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
             if libc::setsid() < 0
+                || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
                 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0
                 || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0
             {
