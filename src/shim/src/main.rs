@@ -3,7 +3,7 @@
 //! Owns the VMM process, the box's two sockets, its logs and its status file, all in the folder it is started
 //! in. It knows nothing of other boxes and never touches `boxes.json`. The runtime starts it with the listening
 //! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
-//! this program is the process of the VMM `krun`.
+//! this program is the process of the VMM `krun`, or tries out what the host is worth.
 #![deny(unsafe_code)]
 
 mod boot;
@@ -12,6 +12,7 @@ mod cpio;
 mod end;
 mod life;
 mod output;
+mod probe;
 mod proxy;
 mod serve;
 mod status;
@@ -27,8 +28,10 @@ const MAX_SPEC: u64 = 64 << 20;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(vmm::krun::WORD) {
-        return vmm::krun::enter(words.next().as_deref());
+    match words.next().as_deref() {
+        Some(vmm::krun::WORD) => return vmm::krun::enter(words.next().as_deref()),
+        Some(probe::WORD) => return probe::report(),
+        _ => {}
     }
     match start() {
         Ok(()) => ExitCode::SUCCESS,

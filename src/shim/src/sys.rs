@@ -61,3 +61,13 @@ pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec
     }
     Ok(high)
 }
+
+/// The version of Landlock's interface; 0 where the kernel is without it (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: asked for the version, the call takes no pointer.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
+    };
+    u32::try_from(version).unwrap_or(0)
+}
