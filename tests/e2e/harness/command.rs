@@ -112,10 +112,6 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
-    }
-
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
@@ -141,7 +137,7 @@ impl Running {
             if let Some(mut stdout) = stdout {
                 drop(stdout.read_to_end(&mut bytes));
             }
-            drop(done.send(()));
+            let _ = done.send(());
             bytes
         });
         let deadline = Instant::now() + PATIENCE;

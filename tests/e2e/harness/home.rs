@@ -4,7 +4,7 @@
 use super::{A3s, eventually, given};
 use rustix::process::{Pid, Signal};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub struct Home {
     dir: tempfile::TempDir,
@@ -71,11 +71,6 @@ impl Home {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .find(|view| view["name"] == name)
             .map(|view| view["state"].as_str().unwrap().to_owned())
-    }
-
-    /// The box's own folder.
-    pub fn folder(&self, name: &str) -> PathBuf {
-        self.path().join("boxes").join(self.inspect(name)["id"].as_str().unwrap())
     }
 
     /// The PID of a box's `shim` or `vmm`.
