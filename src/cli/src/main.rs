@@ -8,6 +8,8 @@ mod box_args;
 mod commands;
 mod console;
 mod failure;
+#[cfg(test)]
+mod reference;
 mod stream;
 mod table;
 mod time;

@@ -11,6 +11,7 @@ use a3s_box_runtime::{Attachment, BoxRecord, Engine, RunEnd, RunEvent};
 use clap::Args;
 
 #[derive(Args)]
+#[command(override_usage = "a3s-box run [OPTIONS] IMAGE [COMMAND] [ARG]...")]
 pub(crate) struct Run {
     /// Leave the box running and print its id
     #[arg(short, long)]
