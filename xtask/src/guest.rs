@@ -15,15 +15,20 @@ const TARGET: &str =
 
 /// Builds the guest init and packs it. Where the initramfs is.
 pub(crate) fn initramfs() -> Result<PathBuf> {
+    pack("a3s-box-guest-init")
+}
+
+/// Builds the program of the package `init` statically and packs it as the only file of an initramfs.
+pub(crate) fn pack(init: &str) -> Result<PathBuf> {
     run(cargo()
-        .args(["build", "--quiet", "--profile", "guest", "-p", "a3s-box-guest-init", "--target", TARGET])
+        .args(["build", "--quiet", "--profile", "guest", "-p", init, "--target", TARGET])
         .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static"))?;
     let built = places::target().join(TARGET).join("guest");
-    let path = built.join("initramfs.cpio");
+    let path = built.join(format!("{init}.cpio"));
     let staging = tempfile::tempdir()?;
-    let init = staging.path().join("init");
-    std::fs::copy(built.join("a3s-box-guest-init"), &init).context("cannot copy the guest init")?;
-    std::fs::set_permissions(&init, std::fs::Permissions::from_mode(0o755))?;
+    let program = staging.path().join("init");
+    std::fs::copy(built.join(init), &program).with_context(|| format!("cannot copy {init}"))?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     let mut cpio = Command::new("cpio")
         .args(["--create", "--format=newc", "--owner=+0:+0", "--reproducible", "--quiet"])
         .current_dir(staging.path())

@@ -28,6 +28,7 @@ mkfifo fifo
 mknod null c 1 3; mknod loop b 7 0; chmod 0666 null
 echo '#!/bin/sh' > setuid; chmod 4755 setuid
 echo '#!/bin/sh' > setgid; chmod 2755 setgid
+cp "$root/usr/bin/id" suid-id; chmod 4755 suid-id
 mkdir sticky; chmod 1777 sticky
 cp /bin/true capable; setcap cap_net_raw,cap_net_bind_service+ep capable
 echo x > attributed; setfattr -n user.colour -v blue attributed

@@ -4,6 +4,7 @@
 //! toolchain and nothing else. Nothing here is part of the product.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -33,6 +34,8 @@ enum Command {
     Test,
     /// Run the tests that boot real VMs
     E2e(test::E2e),
+    /// Measure, and write the figures to docs/benchmarks.md
+    Bench(bench::Bench),
     /// Build the programs, the guest kernel and the initramfs, ready to run
     Build,
     /// Build the initramfs with the guest init
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run_demo(),
         Command::Test => test::run_all(),
         Command::E2e(tests) => tests.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Build => build::run_all().map(|dir| println!("{}", dir.display())),
         Command::Guest => guest::initramfs().map(|path| println!("{}", path.display())),
     };

@@ -4,10 +4,13 @@
 //! read and printed in `commands/v.rs` and done by `Engine::v`.
 #![forbid(unsafe_code)]
 
+mod boundary;
 mod box_args;
 mod commands;
 mod console;
 mod failure;
+#[cfg(test)]
+mod reference;
 mod stream;
 mod table;
 mod time;

@@ -15,8 +15,9 @@ mod state;
 mod sys;
 
 pub use engine::{
-    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, Info, ProcessInfo,
-    ProcessInput, RunEnd, RunEvent, VmmInfo,
+    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, Info, MachineInfo,
+    ProcessInfo, ProcessInput, RunEnd, RunEvent,
 };
 pub use home::Home;
+pub use preflight::{Check, Health};
 pub use state::{BoxRecord, ImagePin};

@@ -8,6 +8,7 @@ use a3s_box_runtime::Engine;
 use clap::Args;
 
 #[derive(Args)]
+#[command(override_usage = "a3s-box create [OPTIONS] IMAGE [COMMAND] [ARG]...")]
 pub(crate) struct Create {
     #[command(flatten)]
     of: BoxArgs,

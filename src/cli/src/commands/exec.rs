@@ -10,6 +10,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Args)]
+#[command(override_usage = "a3s-box exec [OPTIONS] BOX COMMAND [ARG]...")]
 pub(crate) struct Exec {
     /// Leave the command running
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod create;
+mod doctor;
 mod exec;
 mod images;
 mod info;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Version(version::Version),
     /// Show what this host has to run boxes with
     Info(info::Info),
+    /// Find out what is wrong with this host, and what to do about it
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
@@ -86,6 +89,7 @@ impl Command {
             Self::Rmi(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),
+            Self::Doctor(command) => command.run(&engine),
         }
     }
 }

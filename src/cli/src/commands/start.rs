@@ -1,7 +1,7 @@
 //! `start`: boots boxes that do not run.
 
-use super::run::{report, say_what_runs, stay};
-use crate::{console, stream};
+use super::run::{report, stay};
+use crate::{boundary, console, stream};
 use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_runtime::{Engine, RunEvent};
 use clap::Args;
@@ -25,7 +25,7 @@ impl Start {
         let mut code = 0;
         for name in &self.boxes {
             let record = engine.start(name, console::size())?;
-            say_what_runs(&record);
+            boundary::announce(&record);
             let mut attachment = engine.attach(record.id.as_str()).await?;
             if self.attach {
                 let end = stay(attachment, &record.config).await?;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod create;
+mod doctor;
 mod exec;
 mod images;
 mod info;
@@ -20,9 +21,10 @@ mod top;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
-pub use info::{Info, VmmInfo};
+pub use info::{Info, MachineInfo};
 pub use input::ProcessInput;
 pub use inspect::BoxView;
+pub(crate) use start::mkfs_path;
 pub use top::ProcessInfo;
 
 use crate::Home;

@@ -98,7 +98,8 @@ struct Memory(*mut libc::c_void);
 
 impl Memory {
     fn new() -> std::io::Result<Self> {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), MEMORY, protection, flags, -1, 0) };
         if at == libc::MAP_FAILED {

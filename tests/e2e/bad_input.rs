@@ -1,0 +1,231 @@
+//! What makes no sense, is damaged or is missing: a clear error, exit code 125, and nothing left of it.
+
+use crate::harness::{Home, given};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn shell(script: &str, arg: &Path) {
+    let status = Command::new("sh").args(["-euc", script, "sh"]).arg(arg).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+/// A copy of the busybox layout, to be damaged.
+fn layout(home: &Home, name: &str) -> PathBuf {
+    let copy = home.path().join(name);
+    let status = Command::new("cp").arg("-r").arg(given("A3S_TEST_BUSYBOX")).arg(&copy).status().unwrap();
+    assert!(status.success());
+    copy
+}
+
+/// The largest blob of a layout: its layer.
+fn layer(layout: &Path) -> PathBuf {
+    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    blobs.max_by_key(|blob| fs::metadata(blob).unwrap().len()).unwrap()
+}
+
+#[test]
+fn a_damaged_image_is_refused_by_name() {
+    let home = Home::empty();
+    let load = |path: &Path| home.a3s(&["load", "--input"]).arg(path).run();
+    load(Path::new("/no/such/image")).refused(&["/no/such/image"]);
+
+    let missing = layout(&home, "missing");
+    fs::remove_file(layer(&missing)).unwrap();
+    load(&missing).refused(&["sha256:"]);
+
+    let tampered = layout(&home, "tampered");
+    let mut bytes = fs::read(layer(&tampered)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let file = layer(&tampered);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, bytes).unwrap();
+    load(&tampered).refused(&["sha256:"]);
+
+    let truncated = home.path().join("truncated.tar");
+    shell("tar -C \"$A3S_TEST_BUSYBOX\" -cf \"$1\" . && truncate -s 300000 \"$1\"", &truncated);
+    load(&truncated).refused(&["truncated.tar"]);
+
+    let strange = layout(&home, "strange");
+    let index = fs::read_to_string(strange.join("index.json")).unwrap();
+    fs::write(strange.join("index.json"), index.replace("oci.image.manifest.v1+json", "surprise.v7"))
+        .unwrap();
+    load(&strange).refused(&["surprise.v7"]);
+
+    let garbage = home.path().join("garbage");
+    fs::write(&garbage, vec![0x5a; 100_000]).unwrap();
+    load(&garbage).refused(&["garbage"]);
+
+    let images = home.a3s(&["images", "-q"]).run().ok();
+    assert_eq!(images, "", "an image of which a part is missing");
+    let blobs: Vec<_> = walk(&home.path().join("images"))
+        .into_iter()
+        .filter(|f| fs::metadata(f).unwrap().len() > 0)
+        .collect();
+    assert!(blobs.is_empty(), "left in the store: {blobs:?}");
+    home.a3s(&["run", "--rm", "127.0.0.1:1/no/such:image"]).run().refused(&["127.0.0.1:1"]);
+}
+
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[test]
+fn figures_that_make_no_sense_are_refused_before_anything_starts() {
+    let home = Home::new();
+    for (options, words) in [
+        (["--memory", "0"], ["memory", "0B"]),
+        (["--memory", "1m"], ["memory", "1MiB"]),
+        (["--memory", "12 parsecs"], ["--memory", "12 parsecs"]),
+        (["--memory", "99999t"], ["memory", "99999TiB"]),
+        (["--cpus", "0"], ["CPUs", "0"]),
+        (["--cpus", "65"], ["CPUs", "65"]),
+        (["--cpus", "-1"], ["--cpus", "-1"]),
+        (["--disk", "1k"], ["disk", "1KiB"]),
+        (["--vmm", "bochs"], ["--vmm", "bochs"]),
+        (["--accel", "magic"], ["--accel", "magic"]),
+        (["--workdir", "relative"], ["relative", "absolute"]),
+        (["--env", "=x"], ["=x", "NAME=value"]),
+        (["--env-file", "/no/such/file"], ["/no/such/file", "cannot read"]),
+        (["--hostname", "not_a_host"], ["not_a_host", "host name"]),
+        (["--name", "b ad"], ["b ad", "name"]),
+        (["--stop-signal", "SIGNONE"], ["SIGNONE", "signal"]),
+        (["--boot-timeout", "0"], ["boot", "0"]),
+        (["--security-opt", "seccomp=off"], ["seccomp=off", "no-new-privileges"]),
+    ] {
+        let mut args = vec!["run", "--rm"];
+        args.extend(options);
+        args.extend(["busybox", "true"]);
+        let out = home.a3s(&args).run();
+        out.refused(&words);
+        assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "", "{options:?}");
+    }
+}
+
+#[test]
+fn more_memory_than_the_host_can_give_is_said_so() {
+    let home = Home::new();
+    home.a3s(&["run", "--rm", "--memory", "1023g", "busybox", "true"]).run().refused(&["memory"]);
+    assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
+}
+
+#[test]
+fn without_a_vmm_or_a_kernel_the_way_out_is_named() {
+    let home = Home::new();
+    let run = || home.a3s(&["run", "--rm", "busybox", "true"]);
+    run().env("A3S_BOX_QEMU", "/no/qemu").run().refused(&["qemu", "not installed", "apt-get install"]);
+    run().env("A3S_BOX_QEMU", "/bin/false").run().refused(&["VMM ended"]);
+    let nothing = home.path().join("nothing");
+    run().env("A3S_BOX_KERNEL_DIR", &nothing).run().refused(&["no guest kernel", "nothing", "cargo xtask"]);
+    assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
+}
+
+/// A folder with a kernel and an initramfs, as `A3S_BOX_KERNEL_DIR` names one.
+fn guest_files(home: &Home, name: &str, kernel: &[u8], initramfs: &[u8]) -> PathBuf {
+    let dir = home.path().join(name);
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("vmlinux"), kernel).unwrap();
+    fs::write(dir.join("initramfs.cpio"), initramfs).unwrap();
+    dir
+}
+
+#[test]
+fn a_guest_that_does_not_come_up_is_given_up_and_says_how_far_it_came() {
+    let home = Home::new();
+    let installed = given("A3S_TEST_PROGRAMS").join("kernel");
+    let kernel = fs::read(installed.join("vmlinux")).unwrap();
+    let initramfs = fs::read(installed.join("initramfs.cpio")).unwrap();
+    let run = |dir: &Path, timeout: &str| {
+        home.a3s(&["run", "--rm", "--boot-timeout", timeout, "busybox", "true"])
+            .env("A3S_BOX_KERNEL_DIR", dir)
+            .run()
+    };
+
+    // An init that never opens the agent's port.
+    let archive = home.path().join("hang.cpio");
+    let script = "d=$(mktemp -d); cd $d; mkdir bin; cp /bin/busybox bin/sleep; \
+        printf '#!/bin/sleep 100000\\n' > init; chmod 755 init; \
+        find . | cpio -o -H newc --quiet > \"$1\"; rm -r $d";
+    shell(script, &archive);
+    let hangs = guest_files(&home, "hangs", &kernel, &fs::read(&archive).unwrap());
+    run(&hangs, "8").refused(&["within 8 s", "kernel started", "--boot-timeout"]);
+
+    // No init at all: the kernel panics, and that is what is told.
+    let panics = guest_files(&home, "panics", &kernel, b"");
+    run(&panics, "60").refused(&["panic"]);
+
+    let half = guest_files(&home, "half", &kernel[..kernel.len() / 2], &initramfs);
+    run(&half, "20").refused(&["box "]);
+    let noise = guest_files(&home, "noise", &vec![0x5a; 1 << 20], &initramfs);
+    run(&noise, "20").refused(&["box "]);
+    let foreign = guest_files(&home, "half-init", &kernel, &initramfs[..initramfs.len() / 2]);
+    run(&foreign, "60").refused(&["box "]);
+    assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
+}
+
+/// Runs `script` with a full-sized tmpfs of `size` as A3S_HOME, in a mount namespace of its own.
+fn on_a_small_disk(size: &str, script: &str) -> (i32, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(if rustix::process::geteuid().is_root() {
+        &["--mount"][..]
+    } else {
+        &["--mount", "--map-root-user"]
+    });
+    let mount = format!("mount -t tmpfs -o size={size} none \"$A3S_HOME\" && {script}");
+    command.args(["sh", "-c", &mount]).env("A3S_HOME", dir.path()).env("A3S_BOX_ACCEL", "tcg");
+    let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
+    let out = command.env("PATH", path).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    (out.status.code().unwrap_or(-1), text)
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_nothing() {
+    let (code, text) = on_a_small_disk(
+        "500k",
+        "a3s-box load -t busybox -i \"$A3S_TEST_BUSYBOX\"; c=$?; a3s-box images -q; exit $c",
+    );
+    assert_eq!(code, 125, "{text}");
+    assert!(text.contains("No space left") && text.lines().count() <= 2, "{text}");
+    // Room for the image, and none for the box's disk or state.
+    let script = "a3s-box load -t busybox -i \"$A3S_TEST_BUSYBOX\" > /dev/null && dd if=/dev/zero of=\"$A3S_HOME/ballast\" bs=4k 2>/dev/null; \
+        a3s-box create busybox; c=$?; a3s-box ps -aq; ls \"$A3S_HOME/boxes\"; exit $c";
+    let (code, text) = on_a_small_disk("8m", script);
+    assert_eq!(code, 125, "{text}");
+    assert!(text.contains("No space left"), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("error: ") || line.starts_with("hint: ")), "{text}");
+}
+
+#[test]
+fn a_damaged_rootfs_image_is_made_again() {
+    let home = Home::new();
+    let rootfs = walk(&home.path().join("rootfs"))
+        .into_iter()
+        .find(|f| f.extension().is_some_and(|e| e == "erofs"))
+        .unwrap();
+    let length = fs::metadata(&rootfs).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&rootfs).unwrap().set_len(length / 2).unwrap();
+    assert_eq!(home.a3s(&["run", "--rm", "busybox", "echo", "whole"]).run().ok(), "whole");
+    assert_eq!(fs::metadata(&rootfs).unwrap().len(), length);
+}
+
+#[test]
+fn a_damaged_state_is_refused_and_left_alone() {
+    let home = Home::new();
+    let records = home.path().join("boxes.json");
+    for (text, word) in [("{\"schema\":1", "damaged"), ("{\"schema\":999}", "schema 999")] {
+        fs::write(&records, text).unwrap();
+        home.a3s(&["ps"]).run().refused(&["boxes.json", word]);
+        home.a3s(&["create", "busybox"]).run().refused(&["boxes.json", word]);
+        assert_eq!(fs::read_to_string(&records).unwrap(), text);
+    }
+    fs::remove_file(&records).unwrap();
+}

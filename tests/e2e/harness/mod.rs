@@ -1,0 +1,36 @@
+//! What tests are written in: a state directory of a test's own ([`Home`]), commands of `a3s-box` in it with a
+//! deadline ([`A3s`], [`Running`]), and a terminal ([`pty::Terminal`]).
+//!
+//! Programs and images come from `cargo xtask e2e`, in the environment.
+
+mod command;
+mod home;
+pub mod pty;
+
+pub use command::{A3s, Running};
+pub use home::Home;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The longest that any single step of a test may take; emulation on a busy machine is slow.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What `cargo xtask e2e` has put at the path that the variable `name` holds.
+pub fn given(name: &str) -> PathBuf {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .unwrap_or_else(|| panic!("{name} is not set: run these tests with `cargo xtask e2e`"))
+}
+
+/// Asks `question` again until it has an answer, and fails when there is none in time.
+pub fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,16 @@
+//! End-to-end tests. Every one boots real MicroVMs; one file tells the stories of one matter.
+//!
+//! Run them with `cargo xtask e2e`, which makes what they need.
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+mod bad_input;
+mod exec;
+mod harness;
+mod kills;
+mod lifecycle;
+mod nsexec;
+mod odd_images;
+mod output;
+mod readme;
+mod terminal;
+mod tree;

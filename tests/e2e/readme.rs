@@ -1,0 +1,30 @@
+//! What the README tells a user to type, typed.
+
+use crate::harness::{A3s, Home, given};
+use std::process::Command;
+
+#[test]
+fn the_tour_runs_as_it_is_printed() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let tour = text.split("## Tour").nth(1).expect("no tour in the README").split("\n## ").next().unwrap();
+    let blocks: Vec<&str> =
+        tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 2, "the tour has no commands");
+    let home = Home::new();
+    let environment = A3s::new(home.path(), &[]).into_command();
+    let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-eux", "-c", &blocks.join("\n")]).env("PATH", path).current_dir(home.path());
+    shell.env("A3S_TEST_BUSYBOX", given("A3S_TEST_BUSYBOX"));
+    for (name, value) in environment.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let out = shell.output().unwrap();
+    assert!(
+        out.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+}

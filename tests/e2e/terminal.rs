@@ -1,0 +1,75 @@
+//! `run -it` and `exec -it` behave as a terminal does.
+
+use crate::harness::Home;
+use crate::harness::pty::Terminal;
+
+#[test]
+fn a_shell_in_a_box_is_a_terminal() {
+    let home = Home::new();
+    let mut terminal =
+        Terminal::run(home.a3s(&["run", "-it", "--rm", "-e", "PS1=ready> ", "busybox", "sh"]), 31, 97);
+    let before = terminal.settings();
+    terminal.expect("ready> ");
+    terminal.type_in("stty size; tty; echo $TERM\r");
+    terminal.expect("31 97\r\n/dev/pts/0\r\n");
+    terminal.expect("xterm\r\n");
+
+    // A resize is told to the foreground job.
+    terminal.expect("ready> ");
+    terminal.type_in("trap 'stty size' WINCH; echo set\r");
+    terminal.expect("\r\nset\r\n");
+    terminal.resize(50, 120);
+    terminal.type_in("\r");
+    terminal.expect("50 120");
+
+    // Ctrl-C ends the job, not the shell.
+    terminal.type_in("sleep 1000; echo code $?\r");
+    terminal.expect("code $?\r\n");
+    terminal.type_in("\x03");
+    terminal.expect("ready> ");
+    terminal.type_in("echo after $?\r");
+    terminal.expect("after 130\r\n");
+
+    // Job control: stop a job, see it, take it back.
+    terminal.type_in("sleep 2000\r");
+    terminal.expect("sleep 2000\r\n");
+    terminal.type_in("\x1a");
+    terminal.expect("Stopped");
+    terminal.type_in("jobs; kill %1; echo killed\r");
+    terminal.expect("\r\nkilled\r\n");
+
+    terminal.type_in("exit 5\r");
+    assert_eq!(terminal.wait(), 5);
+    let after = terminal.settings();
+    assert_eq!(
+        (before.local_modes, before.input_modes, before.output_modes),
+        (after.local_modes, after.input_modes, after.output_modes)
+    );
+}
+
+#[test]
+fn exec_gives_a_terminal_too() {
+    let home = Home::new();
+    home.idle("t");
+    let mut terminal = Terminal::run(home.a3s(&["exec", "-it", "-e", "PS1=in> ", "t", "sh"]), 20, 60);
+    terminal.expect("in> ");
+    terminal.type_in("stty size; test -t 0 && test -t 1 && test -t 2 && echo yes\r");
+    terminal.expect("20 60\r\nyes\r\n");
+    terminal.type_in("cat\r");
+    terminal.expect("cat\r\n");
+    terminal.type_in("echoed\r");
+    terminal.expect("echoed\r\nechoed\r\n");
+    terminal.type_in("\x04");
+    terminal.expect("in> ");
+    terminal.type_in("exit 6\r");
+    assert_eq!(terminal.wait(), 6);
+}
+
+#[test]
+fn a_terminal_is_refused_where_there_is_none() {
+    let home = Home::new();
+    home.a3s(&["run", "--rm", "-it", "busybox", "true"]).run().refused(&["not a terminal", "-t"]);
+    // A terminal in the box alone is fine.
+    let out = home.a3s(&["run", "--rm", "-t", "busybox", "sh", "-c", "test -t 1 && echo yes"]).run();
+    assert_eq!(out.ok(), "yes\r");
+}

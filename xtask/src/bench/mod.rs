@@ -1,0 +1,53 @@
+//! `cargo xtask bench …`: figures against a floor or a peer in the same run, medians of alternating rounds,
+//! written to `docs/benchmarks.md`.
+
+mod boot;
+mod report;
+mod rootfs;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use std::time::Duration;
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// From the exec of `a3s-box run` to a command's first byte and to its exit, against a bare VM
+    Boot {
+        /// Rounds that count
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
+    /// Building a rootfs image, against decompressing its layers
+    Rootfs {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.what {
+            What::Boot { rounds } => boot::run(rounds),
+            What::Rootfs { rounds } => rootfs::run(rounds),
+        }
+    }
+}
+
+/// The middle one of `times`.
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// `time` as a multiple of `of`.
+fn ratio(time: Duration, of: Duration) -> f64 {
+    time.as_secs_f64() / of.as_secs_f64()
+}

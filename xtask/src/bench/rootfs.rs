@@ -1,0 +1,83 @@
+//! Building a rootfs image against decompressing its layers, on one core.
+
+use super::{median, report};
+use crate::step::{quietly, step};
+use crate::{build, images, packages};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(super) fn run(rounds: usize) -> Result<()> {
+    packages::install(&[packages::RUN, packages::TEST])?;
+    let programs = build::run_all()?;
+    let debian = images::debian()?;
+    let dir = tempfile::tempdir()?;
+    let mut rows = String::new();
+    for format in ["gzip", "zstd"] {
+        let layout = dir.path().join(format);
+        let to = format!("oci:{}:debian", layout.display());
+        let from = format!("oci:{}:latest", debian.display());
+        quietly(Command::new("skopeo").args([
+            "copy",
+            "--dest-compress",
+            "--dest-compress-format",
+            format,
+            &from,
+            &to,
+        ]))?;
+        let layer = largest(&layout.join("blobs/sha256"))?;
+        let size = fs::metadata(&layer)?.len();
+
+        let home = dir.path().join(format!("home-{format}"));
+        let a3s = |args: &[&str]| {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", "0"]).arg(programs.join("a3s-box")).args(args).env("A3S_HOME", &home);
+            command
+        };
+        quietly(a3s(&["load", "--tag", "debian", "--input"]).arg(&layout))?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        step(&format!("{rounds} rounds, {format}"), || {
+            for round in 0..=rounds {
+                let mut peer = Command::new("taskset");
+                peer.args(["--cpu-list", "0", format, "-dc"]).arg(&layer);
+                let peer = timed(&mut peer)?;
+                fs::remove_dir_all(home.join("rootfs"))?;
+                let built = timed(&mut a3s(&["create", "debian"]))?;
+                if round > 0 {
+                    theirs.push(peer);
+                    ours.push(built);
+                }
+            }
+            Ok(())
+        })?;
+        let (ours, theirs) = (median(&ours), median(&theirs));
+        rows += &format!(
+            "| {format} | {:.0} MB | {:.0} ms | {:.0} ms | {:.2} | 0.8 |\n",
+            size as f64 / 1e6,
+            theirs.as_secs_f64() * 1000.0,
+            ours.as_secs_f64() * 1000.0,
+            theirs.as_secs_f64() / ours.as_secs_f64(),
+        );
+    }
+    let body = format!(
+        "`a3s-box create` of a Debian image whose rootfs image is missing (decompression, both digests, the EROFS \
+         file, and the box itself) against `gzip -dc` and `zstd -dc` of its layer, both on one core. Medians of \
+         {rounds}.\n\n| layer | compressed | decompression alone | building | speed against it | at least |\n\
+         |---|---|---|---|---|---|\n{rows}"
+    );
+    report::write("Rootfs image", "cargo xtask bench rootfs", &body)
+}
+
+fn timed(command: &mut Command) -> Result<Duration> {
+    let begin = Instant::now();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    anyhow::ensure!(status.success(), "{status}");
+    Ok(begin.elapsed())
+}
+
+fn largest(dir: &Path) -> Result<PathBuf> {
+    let files = fs::read_dir(dir)?.flatten().map(|entry| entry.path());
+    files.max_by_key(|file| fs::metadata(file).map_or(0, |m| m.len())).context("no layer")
+}
