@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod boot;
+mod confine;
 mod console;
 mod cpio;
 mod end;
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn start() -> std::io::Result<()> {
-    let [shim_socket, agent_socket, run_lock] = sys::inherited()?;
+    let Ok([shim_socket, agent_socket, run_lock]) = <[_; 3]>::try_from(sys::inherited(3)?) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
     let log = std::fs::OpenOptions::new().create(true).append(true).open("shim.log")?;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

@@ -6,11 +6,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The descriptors 3, 4 and 5, which the runtime passes on. They are not passed on further.
+/// The descriptors from 3 on, `count` of them, which this program was started with. They are not passed on further.
 ///
 /// # Errors
 /// `EBADF` where one is not open, `InvalidInput` when called again.
-pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
+pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -23,7 +23,7 @@ pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
         // SAFETY: it is open, it was given to this process for its own, and only one caller ever gets here.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
-    Ok([take(3)?, take(4)?, take(5)?])
+    (3..3 + count).map(take).collect()
 }
 
 /// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
@@ -70,4 +70,41 @@ pub(crate) fn landlock_version() -> u32 {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
     };
     u32::try_from(version).unwrap_or(0)
+}
+
+/// Calls that have no safe form because nobody should make them: what a confined process is tried with.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::io::Error;
+
+    pub(crate) fn ptrace_parent() -> Error {
+        // SAFETY: PTRACE_ATTACH takes a process id and two words that it ignores.
+        let result = unsafe { libc::ptrace(libc::PTRACE_ATTACH, libc::getppid(), 0, 0) };
+        assert!(result < 0);
+        Error::last_os_error()
+    }
+
+    pub(crate) fn execve_self() -> Error {
+        let path = c"/proc/self/exe".as_ptr();
+        let words = [path, std::ptr::null()];
+        // SAFETY: the path and both lists end as execve(2) wants them.
+        unsafe { libc::execve(path, words.as_ptr(), words[1..].as_ptr()) };
+        Error::last_os_error()
+    }
+
+    pub(crate) fn map_code() -> Error {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
+        assert_eq!(at, libc::MAP_FAILED);
+        Error::last_os_error()
+    }
+
+    pub(crate) fn kill_parent() -> Error {
+        // SAFETY: signal 0 only asks.
+        let result = unsafe { libc::kill(libc::getppid(), 0) };
+        assert!(result < 0);
+        Error::last_os_error()
+    }
 }

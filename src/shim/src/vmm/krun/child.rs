@@ -1,6 +1,10 @@
 //! The VMM's process.
 
 use super::Guest;
+#[cfg(krun)]
+use crate::confine::{Needs, confine};
+#[cfg(krun)]
+use crate::sys;
 use std::process::ExitCode;
 
 /// Runs the guest that `json` describes. It comes back only to say what kept it from doing so.
@@ -15,10 +19,21 @@ pub(crate) fn enter(json: Option<&str>) -> ExitCode {
 
 #[cfg(krun)]
 fn run(guest: &Guest) -> String {
-    match super::ffi::configure(guest) {
-        Ok(machine) => machine.enter(),
-        Err(error) => error,
-    }
+    let running = || {
+        let count = super::UPPER_FD - super::KERNEL_FD + i32::from(guest.upper.is_some());
+        let mut read = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
+        let write = read.split_off(super::SHARED);
+        confine(&Needs {
+            read: &read,
+            write: &write,
+            file_size: guest.upper.unwrap_or(0),
+            memory: u64::from(guest.memory_mib) << 20,
+        })?;
+        let machine = super::ffi::configure(guest)?;
+        // The files stay open: libkrun opens them by their numbers.
+        Ok(machine.enter())
+    };
+    running().unwrap_or_else(|error: String| error)
 }
 
 #[cfg(not(krun))]

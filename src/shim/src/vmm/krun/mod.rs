@@ -34,6 +34,8 @@ const KERNEL_FD: i32 = 3;
 const INITRD_FD: i32 = 4;
 const ROOTFS_FD: i32 = 5;
 const UPPER_FD: i32 = 6;
+/// How many of these are only read; the rest is the box's own.
+const SHARED: usize = 3;
 
 /// Where libkrun listens for streams to the guest; the box's folder is the working directory of both processes.
 const SOCKET: &str = "vsock.sock";
