@@ -38,8 +38,8 @@ pub(crate) struct E2e {
 impl E2e {
     pub(crate) fn run(self) -> Result<()> {
         packages::install(&[packages::RUN, packages::TEST])?;
-        let programs = build::run_all()?;
         let (busybox, scratch, debian) = (images::busybox()?, images::scratch()?, images::debian()?);
+        let programs = build::run_all()?;
         step("tests with VMs", || {
             let mut tests = cargo();
             tests.args(["test", "--quiet", "-p", "a3s-box-tests", "--", AT_ONCE]).args(&self.arguments);

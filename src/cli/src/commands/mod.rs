@@ -11,6 +11,8 @@ mod load;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -18,6 +20,7 @@ mod start;
 mod stop;
 mod top;
 mod version;
+mod wait;
 
 use a3s_box_core::{BoxError, Result};
 use a3s_box_runtime::{Engine, Home};
@@ -40,8 +43,14 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Stop boxes
     Stop(stop::Stop),
+    /// Stop boxes and start them again
+    Restart(restart::Restart),
+    /// Wait until boxes have ended, and print their exit codes
+    Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
+    /// Give a box another name
+    Rename(rename::Rename),
     /// Remove boxes
     Rm(rm::Rm),
     /// Show everything known about boxes, as JSON
@@ -79,6 +88,9 @@ impl Command {
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),
             Self::Stop(command) => block_on(command.run(&engine)),
+            Self::Restart(command) => block_on(command.run(&engine)),
+            Self::Wait(command) => block_on(command.run(&engine)),
+            Self::Rename(command) => command.run(&engine),
             Self::Kill(command) => block_on(command.run(&engine)),
             Self::Rm(command) => block_on(command.run(&engine)),
             Self::Inspect(command) => command.run(&engine),

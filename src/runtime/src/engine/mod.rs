@@ -13,11 +13,13 @@ mod load;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
 mod rm;
 mod rmi;
 mod start;
 mod stop;
 mod top;
+mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
