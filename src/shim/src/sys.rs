@@ -27,13 +27,18 @@ pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
-/// and have `fds` as descriptors 3, 4, 5, …
-pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+/// keep to the Landlock rules in `files`, where there are any, and have `fds` as descriptors 3, 4, 5, …
+pub(crate) fn confine(
+    command: &mut Command,
+    fds: &[&OwnedFd],
+    files: Option<&OwnedFd>,
+) -> io::Result<Vec<OwnedFd>> {
     use std::os::unix::process::CommandExt;
     // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
     let high =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
+    let files = files.map(AsRawFd::as_raw_fd);
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
     unsafe {
@@ -50,6 +55,11 @@ pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec
             // The shim may have died before the signal was asked for.
             if u32::try_from(libc::getppid()) != Ok(parent) {
                 libc::_exit(1);
+            }
+            if let Some(files) = files
+                && libc::syscall(libc::SYS_landlock_restrict_self, files, 0) < 0
+            {
+                return Err(io::Error::last_os_error());
             }
             for (target, fd) in (3..).zip(&raw) {
                 if libc::dup2(*fd, target) < 0 {

@@ -7,8 +7,10 @@
 mod landlock;
 mod seccomp;
 
+use a3s_box_core::ShimSpec;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// What a VMM may hold in memory beside the guest's own: a hostile guest must not make it take the host's.
 const OVERHEAD: u64 = 256 << 20;
@@ -35,6 +37,15 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<(), String> {
     limits(needs).map_err(|e| format!("cannot limit the VMM's resources: {e}"))?;
     landlock::restrict(needs).map_err(|e| format!("cannot confine the VMM's files: {e}"))?;
     seccomp::restrict().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))
+}
+
+/// What keeps `program`, a VMM that is installed on the host, from all files but its own and those of the box of
+/// `spec`. To be applied by the process that becomes it; none where the host has no Landlock.
+///
+/// # Errors
+/// What could not be kept from it.
+pub(crate) fn files_of(program: &Path, spec: &ShimSpec) -> Result<Option<OwnedFd>, String> {
+    landlock::for_program(program, spec).map_err(|e| format!("cannot confine the VMM's files: {e}"))
 }
 
 fn limits(needs: &Needs<'_>) -> rustix::io::Result<()> {

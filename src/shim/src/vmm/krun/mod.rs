@@ -90,7 +90,7 @@ fn spawn(spec: &ShimSpec, initrd: OwnedFd) -> io::Result<Machine> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("a3s-box-krun").arg(WORD).arg(serde_json::to_string(&guest)?).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let inherited = sys::confine(&mut command, &files.iter().collect::<Vec<_>>())?;
+    let inherited = sys::confine(&mut command, &files.iter().collect::<Vec<_>>(), None)?;
     let (vsock, port_open) = Vsock::at(Path::new(SOCKET));
     let machine = Machine::start(command, Link::Vsock(vsock), port_open)?;
     drop(inherited);

@@ -4,14 +4,14 @@ mod command_line;
 mod qmp;
 
 use super::{Link, Machine};
-use crate::{cpio, sys};
+use crate::{confine, cpio, sys};
 use a3s_box_agent::mux::Opener;
 use a3s_box_core::ShimSpec;
 use command_line::{AGENT_FD, INITRD_FD, QMP_FD};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -22,12 +22,21 @@ use tokio::sync::oneshot;
 /// What keeps QEMU from being started, ready for a user to read.
 pub(super) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
     let initrd = cpio::initramfs(spec).map_err(|e| format!("cannot make the initramfs: {e}"))?;
-    let program =
-        std::env::var_os("A3S_BOX_QEMU").map_or_else(|| PathBuf::from(command_line::PROGRAM), PathBuf::from);
-    spawn(spec, &program, initrd).map_err(|e| format!("cannot run {}: {e}", program.display()))
+    let program = find().ok_or_else(|| format!("{} is not installed", command_line::PROGRAM))?;
+    let files = confine::files_of(&program, spec)?;
+    spawn(spec, &program, initrd, files.as_ref())
+        .map_err(|e| format!("cannot run {}: {e}", program.display()))
 }
 
-fn spawn(spec: &ShimSpec, program: &PathBuf, initrd: OwnedFd) -> io::Result<Machine> {
+/// The QEMU that `$A3S_BOX_QEMU` names, or the first in `PATH`.
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::var_os("A3S_BOX_QEMU").map(PathBuf::from).or_else(|| {
+        std::env::split_paths(&path).map(|dir| dir.join(command_line::PROGRAM)).find(|file| file.is_file())
+    })
+}
+
+fn spawn(spec: &ShimSpec, program: &Path, initrd: OwnedFd, files: Option<&OwnedFd>) -> io::Result<Machine> {
     let (agent, agent_guest) = StdUnixStream::pair()?;
     let (qmp, qmp_guest) = StdUnixStream::pair()?;
     let mut command = std::process::Command::new(program);
@@ -35,7 +44,7 @@ fn spawn(spec: &ShimSpec, program: &PathBuf, initrd: OwnedFd) -> io::Result<Mach
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     debug_assert_eq!((AGENT_FD, QMP_FD, INITRD_FD), (3, 4, 5));
-    let inherited = sys::confine(&mut command, &[&agent_guest.into(), &qmp_guest.into(), &initrd])?;
+    let inherited = sys::confine(&mut command, &[&agent_guest.into(), &qmp_guest.into(), &initrd], files)?;
     let (opened, port_open) = oneshot::channel();
     let link = Link::Serial(Opener::over(tokio_stream(agent)?));
     let machine = Machine::start(command, link, port_open)?;
