@@ -20,12 +20,14 @@ pub(crate) fn enter(json: Option<&str>) -> ExitCode {
 #[cfg(krun)]
 fn run(guest: &Guest) -> String {
     let running = || {
-        let count = super::UPPER_FD - super::KERNEL_FD + i32::from(guest.upper.is_some());
-        let mut read = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
-        let write = read.split_off(super::SHARED);
+        let count = super::UPPER_FD - super::INITRD_FD + i32::from(guest.upper.is_some());
+        let files = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
+        // The first is the initramfs, which is in no file system and needs no leave.
+        let [_, read @ ..] = &files[..] else { return Err("the VMM was not given its files".to_owned()) };
+        let (read, write) = read.split_at(read.len() - usize::from(guest.upper.is_some()));
         confine(&Needs {
-            read: &read,
-            write: &write,
+            read,
+            write,
             file_size: guest.upper.unwrap_or(0),
             memory: u64::from(guest.memory_mib) << 20,
         })?;

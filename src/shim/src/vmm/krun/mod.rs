@@ -30,12 +30,10 @@ pub(crate) const VERSION: Option<&str> = if cfg!(krun) { Some("1.19.7") } else {
 pub(crate) const WORD: &str = "krun";
 
 /// The descriptors of the VMM's process, beside the three that every process has.
-const KERNEL_FD: i32 = 3;
-const INITRD_FD: i32 = 4;
+const INITRD_FD: i32 = 3;
+const KERNEL_FD: i32 = 4;
 const ROOTFS_FD: i32 = 5;
 const UPPER_FD: i32 = 6;
-/// How many of these are only read; the rest is the box's own.
-const SHARED: usize = 3;
 
 /// Where libkrun listens for streams to the guest; the box's folder is the working directory of both processes.
 const SOCKET: &str = "vsock.sock";
@@ -71,8 +69,8 @@ fn spawn(spec: &ShimSpec, initrd: OwnedFd) -> io::Result<Machine> {
         _ => {}
     }
     let mut files: Vec<OwnedFd> =
-        vec![File::open(&spec.kernel)?.into(), initrd, File::open(&spec.rootfs)?.into()];
-    debug_assert_eq!((KERNEL_FD, INITRD_FD, ROOTFS_FD, UPPER_FD), (3, 4, 5, 6));
+        vec![initrd, File::open(&spec.kernel)?.into(), File::open(&spec.rootfs)?.into()];
+    debug_assert_eq!((INITRD_FD, KERNEL_FD, ROOTFS_FD, UPPER_FD), (3, 4, 5, 6));
     let mut upper = None;
     if let Some(path) = &spec.upper {
         let file = File::options().read(true).write(true).open(path)?;
