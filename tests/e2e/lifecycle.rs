@@ -209,8 +209,8 @@ fn a_box_can_be_waited_for_restarted_and_renamed() {
     home.a3s(&["inspect", "one"]).run().refused(&["no such box"]);
     assert_eq!(home.a3s(&["restart", "two"]).run().ok(), "two");
     assert_eq!(waiting.wait().ok(), "5", "it waited for the first run");
-    assert_eq!(home.exec("two", "wc -l < /runs"), "2");
     home.await_log("two", "up\nup\n");
+    assert_eq!(home.exec("two", "wc -l < /runs"), "2");
     home.a3s(&["create", "--name", "three", "busybox"]).run().ok();
     home.a3s(&["rename", "three", "two"]).run().refused(&["two", "taken"]);
     home.a3s(&["stop", "two"]).run().ok();
