@@ -24,11 +24,6 @@ impl Stream {
         Ok(Self(sys::register(fd)?))
     }
 
-    /// Gives the descriptor back.
-    pub(crate) fn into_inner(self) -> OwnedFd {
-        self.0.into_inner()
-    }
-
     /// Waits for bytes and appends them to `buffer`, at most what it has room for. None: the end.
     pub(crate) async fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
