@@ -44,6 +44,12 @@ impl ImageRef {
         self.digest
     }
 
+    /// The same without the digest, where a tag is left then.
+    #[must_use]
+    pub fn by_tag(&self) -> Self {
+        Self { digest: self.digest.filter(|_| self.tag.is_none()), ..self.clone() }
+    }
+
     /// The short form, without what Docker fills in by itself: `alpine:3`, `user/app:tag`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
