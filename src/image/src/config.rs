@@ -178,7 +178,8 @@ mod tests {
         let chain = |diff_ids: Vec<Digest>| {
             let rootfs = RootfsConfig { kind: "layers".into(), diff_ids };
             let config = ProcessConfig::default();
-            ImageConfig { platform: Platform::host(), created: None, config, rootfs }.chain_id()
+            ImageConfig { platform: Platform::host(), created: None, config, rootfs, history: Vec::new() }
+                .chain_id()
         };
         assert_eq!(chain(vec![a, b]), Digest::of(format!("{a} {b}").as_bytes()));
         assert_ne!(chain(vec![a, b]), chain(vec![b, a]));

@@ -143,6 +143,9 @@ pub enum ImageError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// A caller's own failure, from within a call of its own.
+    #[error("{0}")]
+    Caller(BoxError),
     /// The operating system refused.
     #[error("cannot {action}")]
     Io {
@@ -208,6 +211,7 @@ impl ImageError {
             Self::Locked { .. } => ErrorKind::Timeout,
             Self::Refused { denied: true, .. } => ErrorKind::Permission,
             Self::Unreachable { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
+            Self::Caller(error) => error.kind(),
             Self::Io { source, .. } => source.kind().into(),
         }
     }
@@ -240,13 +244,16 @@ impl ImageError {
             Self::Io { source, .. } if ErrorKind::from(source.kind()) == ErrorKind::Unavailable => {
                 "check the network and try again"
             }
-            Self::Io { .. } => return None,
+            Self::Caller(_) | Self::Io { .. } => return None,
         })
     }
 }
 
 impl From<ImageError> for BoxError {
     fn from(error: ImageError) -> Self {
+        if let ImageError::Caller(error) = error {
+            return error;
+        }
         let shown = BoxError::new(error.kind(), error.to_string());
         let shown = match error.hint() {
             Some(hint) => shown.with_hint(hint),

@@ -8,7 +8,7 @@ use super::transfer::{Watch, fetch};
 use super::{Descriptor, Digest, ImageError, ImageRef, Keychain, Result};
 use crate::manifest::{Index, MAX_CONFIG, Manifest, NodeKind, Platform};
 use crate::rootfs::{Layer, RootfsCache};
-use crate::store::{Claim, MAX_NESTING, check};
+use crate::store::{MAX_NESTING, check};
 use crate::{Image, ImageConfig, ImageStore};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -248,7 +248,7 @@ impl Job<'_> {
                 received(bytes);
                 !self.stop.load(Ordering::Relaxed)
             };
-            let Claim::Ours(partial) = self.store.claim(layer, waited)? else { break };
+            let Some(partial) = self.store.claim(layer, waited)? else { break };
             let resumed = partial.written() > 0;
             feed.begin(partial.reader()?);
             // A beginning that somebody else left is not handed on before all of it proved right.

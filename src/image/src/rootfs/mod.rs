@@ -120,6 +120,19 @@ impl RootfsCache {
         Ok(self.files()?.iter().map(|file| file.size).sum())
     }
 
+    /// How many rootfs images there are, and their bytes: of all, and of those that are among the files in `in_use`.
+    pub fn usage(&self, in_use: &HashSet<String>) -> Result<[(usize, u64); 2]> {
+        let mut usage = [(0, 0); 2];
+        for file in self.files()? {
+            let used = in_use.contains(&file_name(file.chain));
+            for (count, size) in usage.iter_mut().take(1 + usize::from(used)) {
+                *count += 1;
+                *size += file.size;
+            }
+        }
+        Ok(usage)
+    }
+
     /// The chain IDs of the rootfs images that there are.
     pub(crate) fn chains(&self) -> Result<Vec<Digest>> {
         Ok(self.files()?.into_iter().map(|file| file.chain).collect())

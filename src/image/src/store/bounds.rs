@@ -197,11 +197,8 @@ impl ImageStore {
     fn images_and_blobs(&self) -> Result<HashMap<Digest, HashSet<Digest>>> {
         let mut images: HashMap<Digest, HashSet<Digest>> = HashMap::new();
         for entry in self.names()? {
-            if !images.contains_key(&entry.digest) {
-                let mut needed = HashSet::new();
-                self.mark(&entry, MAX_NESTING, &mut needed);
-                images.insert(entry.digest, needed);
-            }
+            // The same for every name of an image.
+            self.mark(&entry, MAX_NESTING, images.entry(entry.digest).or_default());
         }
         Ok(images)
     }

@@ -44,6 +44,19 @@ impl ImageStore {
         Ok(result)
     }
 
+    /// The digests of all images, one for each name.
+    pub fn digests(&self) -> Result<Vec<Digest>> {
+        Ok(self.names()?.iter().map(|entry| entry.digest).collect())
+    }
+
+    /// The names of the image `digest`.
+    pub fn references(&self, digest: Digest) -> Result<Vec<ImageRef>> {
+        let entries = self.names()?;
+        let names =
+            entries.iter().filter(|entry| entry.digest == digest).filter_map(|e| e.annotation(REF_NAME));
+        names.map(str::parse).collect()
+    }
+
     /// Gives the image that `source` means the further name `target`, taking it from whatever had it.
     pub fn tag(&self, source: &str, target: &ImageRef) -> Result<()> {
         let entry = self.find(source)?;

@@ -21,14 +21,6 @@ const STALLED: Duration = Duration::from_secs(10 * 60);
 /// How long a beginning is kept that nobody continues.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What became of the wish to write a blob.
-pub(crate) enum Claim {
-    /// It is in the store, perhaps since another process wrote it.
-    Stored,
-    /// It is ours to write.
-    Ours(Partial),
-}
-
 /// A blob that this process writes, and no other.
 pub(crate) struct Partial {
     file: File,
@@ -44,23 +36,26 @@ impl ImageStore {
         self.dir.join("partial")
     }
 
-    /// Claims `blob` for writing. While another process writes it this waits, tells `seen` how far it has come,
+    /// Claims `blob` for writing; none if it is in the store, perhaps since another process wrote it. While another process writes it this waits, tells `seen` how far it has come,
     /// and goes on if it gives up. The caller holds a lease. `seen` returns whether to wait on.
-    pub(crate) fn claim(&self, blob: &Descriptor, mut seen: impl FnMut(u64) -> bool) -> Result<Claim> {
+    pub(crate) fn claim(
+        &self,
+        blob: &Descriptor,
+        mut seen: impl FnMut(u64) -> bool,
+    ) -> Result<Option<Partial>> {
         let dir = self.partials();
         fs::create_dir_all(&dir).map_err(ImageError::io("create", &dir))?;
         let path = dir.join(blob.digest.hex());
         let (mut length, mut since) = (0, Instant::now());
         loop {
             if self.has_blob(blob) {
-                return Ok(Claim::Stored);
+                return Ok(None);
             }
             let file = open(&path).map_err(ImageError::io("open", &path))?;
             match file.try_lock() {
                 // Between open and lock its last owner may have moved it to its place, or removed it.
                 Ok(()) if is_at(&file, &path) && !self.has_blob(blob) => {
-                    return Partial::resume(file, path, self.blob_path(blob.digest), blob.clone())
-                        .map(Claim::Ours);
+                    return Partial::resume(file, path, self.blob_path(blob.digest), blob.clone()).map(Some);
                 }
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
@@ -186,10 +181,7 @@ mod tests {
     }
 
     fn ours(store: &ImageStore, blob: &Descriptor) -> Partial {
-        match store.claim(blob, |_| false).unwrap() {
-            Claim::Ours(partial) => partial,
-            Claim::Stored => panic!("it is stored"),
-        }
+        store.claim(blob, |_| false).unwrap().unwrap()
     }
 
     #[test]
@@ -209,7 +201,7 @@ mod tests {
         assert_eq!(second.written(), 3);
         second.append(b"tent").unwrap();
         second.publish().unwrap();
-        assert!(matches!(store.claim(&blob, |_| false).unwrap(), Claim::Stored));
+        assert!(store.claim(&blob, |_| false).unwrap().is_none());
         assert_eq!(fs::read_dir(store.partials()).unwrap().count(), 0);
     }
 

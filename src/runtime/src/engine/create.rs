@@ -30,6 +30,8 @@ impl Engine {
 
         let mut state = State::write(&self.home)?;
         self.sweep(&mut state)?;
+        // Until the record is written, nobody knows that a box needs the image, and another command may remove it.
+        store.resolve(&pin.digest)?;
         let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
         let id = BoxId::from_bytes(random()?);
         let creator = config.auto_remove.then(host::myself).flatten();
