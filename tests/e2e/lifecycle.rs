@@ -192,3 +192,19 @@ fn info_and_version_say_what_there_is() {
     let images = home.a3s(&["images"]).run().ok();
     assert!(images.lines().nth(1).unwrap().starts_with("busybox"), "{images}");
 }
+
+#[test]
+fn a_box_can_be_waited_for_restarted_and_renamed() {
+    let home = Home::new();
+    home.start("one", &[], "echo run >> /runs; trap 'exit 5' TERM; while :; do sleep 0.1; done");
+    let mut waiting = home.a3s(&["wait", "one"]).spawn();
+    home.a3s(&["rename", "one", "two"]).run().ok();
+    home.a3s(&["inspect", "one"]).run().refused(&["no such box"]);
+    assert_eq!(home.a3s(&["restart", "two"]).run().ok(), "two");
+    assert_eq!(waiting.wait().ok(), "5", "it waited for the first run");
+    assert_eq!(home.exec("two", "wc -l < /runs"), "2");
+    home.a3s(&["create", "--name", "three", "busybox"]).run().ok();
+    home.a3s(&["rename", "three", "two"]).run().refused(&["two", "taken"]);
+    home.a3s(&["stop", "two"]).run().ok();
+    assert_eq!(home.a3s(&["wait", "two", "three"]).run().ok(), "5\n0");
+}

@@ -16,6 +16,8 @@ mod logout;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -25,6 +27,7 @@ mod stop;
 mod tag;
 mod top;
 mod version;
+mod wait;
 
 use a3s_box_core::{BoxError, Result};
 use a3s_box_runtime::{Engine, Home};
@@ -47,8 +50,14 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Stop boxes
     Stop(stop::Stop),
+    /// Stop boxes and start them again
+    Restart(restart::Restart),
+    /// Wait until boxes have ended, and print their exit codes
+    Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
+    /// Give a box another name
+    Rename(rename::Rename),
     /// Remove boxes
     Rm(rm::Rm),
     /// Show everything known about boxes, as JSON
@@ -100,6 +109,9 @@ impl Command {
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),
             Self::Stop(command) => block_on(command.run(&engine)),
+            Self::Restart(command) => block_on(command.run(&engine)),
+            Self::Wait(command) => block_on(command.run(&engine)),
+            Self::Rename(command) => command.run(&engine),
             Self::Kill(command) => block_on(command.run(&engine)),
             Self::Rm(command) => block_on(command.run(&engine)),
             Self::Inspect(command) => command.run(&engine),

@@ -112,7 +112,8 @@ fn stop_signal(config: &BoxConfig, image: &ProcessConfig) -> Result<Signal> {
     }
 }
 
-fn vacant(records: &Records, name: BoxName) -> Result<BoxName> {
+/// `name`, if no box has it.
+pub(super) fn vacant(records: &Records, name: BoxName) -> Result<BoxName> {
     match records.values().find(|r| r.name == name) {
         Some(other) => Err(BoxError::new(
             ErrorKind::AlreadyExists,

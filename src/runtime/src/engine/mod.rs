@@ -18,6 +18,7 @@ mod logout;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
 mod rm;
 mod rmi;
 mod save;
@@ -25,6 +26,7 @@ mod start;
 mod stop;
 mod tag;
 mod top;
+mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
 pub use df::Usage;
