@@ -10,6 +10,7 @@ mod engine;
 mod guest;
 mod home;
 mod host;
+mod labels;
 mod preflight;
 mod settings;
 mod state;

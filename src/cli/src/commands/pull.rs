@@ -1,8 +1,9 @@
 //! `pull`: images from registries.
 
+use crate::box_args::BoxArgs;
 use crate::progress::Progress;
 use crate::stream;
-use a3s_box_core::Result;
+use a3s_box_core::{BoxConfig, BoxName, Result};
 use a3s_box_image::{Image, ImageRef, Platform};
 use a3s_box_runtime::{Engine, PullOptions};
 use clap::Args;
@@ -51,8 +52,19 @@ impl Pull {
     }
 }
 
-/// Pulls the image that `run` and `create` find missing; all that is said goes to standard error.
-pub(super) fn fetch(engine: &Engine, name: &str) -> Result<Image> {
+/// What `run` and `create` are asked for, over what the image asks for, which is pulled where it is missing. What
+/// makes no sense is refused before that.
+pub(super) fn configure(engine: &Engine, asked: BoxArgs) -> Result<(BoxConfig, Option<BoxName>)> {
+    let image = asked.image().to_owned();
+    asked.clone().config(BoxConfig::new(image.as_str()))?;
+    if !engine.has_image(&image)? {
+        fetch(engine, &image)?;
+    }
+    asked.config(engine.defaults(&image)?)
+}
+
+/// Pulls an image that is missing; all that is said goes to standard error.
+fn fetch(engine: &Engine, name: &str) -> Result<Image> {
     let reference: ImageRef = name.parse()?;
     eprintln!("image {} is not here, pulling it", reference.familiar());
     pull(engine, &reference, &PullOptions::default(), &Progress::shown())
