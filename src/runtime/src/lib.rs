@@ -10,13 +10,16 @@ mod engine;
 mod guest;
 mod home;
 mod host;
+mod labels;
 mod preflight;
+mod settings;
 mod state;
 mod sys;
 
 pub use engine::{
-    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, Info, MachineInfo,
-    ProcessInfo, ProcessInput, RunEnd, RunEvent,
+    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView,
+    Info, LayerStep, LayersView, MachineInfo, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent,
+    Usage,
 };
 pub use home::Home;
 pub use preflight::{Check, Health};

@@ -27,7 +27,7 @@ pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
-/// keep to the Landlock rules in `files`, where there are any, and have `fds` as descriptors 3, 4, 5, …
+/// keep to the Landlock rules in `files`, where there are any, and have `fds` as descriptors 3, 4, 5, … and no others.
 pub(crate) fn confine(
     command: &mut Command,
     fds: &[&OwnedFd],
@@ -39,6 +39,7 @@ pub(crate) fn confine(
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
     let files = files.map(AsRawFd::as_raw_fd);
+    let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
     unsafe {
@@ -65,6 +66,10 @@ pub(crate) fn confine(
                 if libc::dup2(*fd, target) < 0 {
                     return Err(io::Error::last_os_error());
                 }
+            }
+            // What whoever started this program left open is not the VMM's to have.
+            if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+                return Err(io::Error::last_os_error());
             }
             Ok(())
         });

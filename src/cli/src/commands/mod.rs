@@ -1,13 +1,19 @@
 //! The commands, one a file.
 
 mod create;
+mod df;
 mod doctor;
 mod exec;
+mod history;
+mod image;
 mod images;
+mod import;
 mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod ps;
 mod pull;
@@ -16,8 +22,10 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod start;
 mod stop;
+mod tag;
 mod top;
 mod version;
 mod wait;
@@ -63,8 +71,24 @@ pub(crate) enum Command {
     Pull(pull::Pull),
     /// Load images from an OCI layout or a `docker save` archive
     Load(load::Load),
+    /// Save images as an archive
+    Save(save::Save),
+    /// Make an image of a root file system's tar
+    Import(import::Import),
+    /// Give an image a further name
+    Tag(tag::Tag),
+    /// Show how an image was made
+    History(history::History),
+    /// Look into images, and take care of them
+    Image(image::Image),
     /// Remove images
     Rmi(rmi::Rmi),
+    /// Log in to a registry
+    Login(login::Login),
+    /// Log out of a registry
+    Logout(logout::Logout),
+    /// Show what takes up the disk
+    Df(df::Df),
     /// Show the version
     Version(version::Version),
     /// Show what this host has to run boxes with
@@ -98,7 +122,15 @@ impl Command {
             Self::Images(command) => command.run(&engine),
             Self::Pull(command) => command.run(&engine),
             Self::Load(command) => command.run(&engine),
+            Self::Save(command) => command.run(&engine),
+            Self::Import(command) => command.run(&engine),
+            Self::Tag(command) => command.run(&engine),
+            Self::History(command) => command.run(&engine),
+            Self::Image(command) => command.run(&engine),
             Self::Rmi(command) => command.run(&engine),
+            Self::Login(command) => command.run(&engine),
+            Self::Logout(command) => command.run(&engine),
+            Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),
             Self::Doctor(command) => command.run(&engine),

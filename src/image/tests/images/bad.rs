@@ -97,7 +97,7 @@ fn damage_inside_the_store_is_found_before_anything_runs() {
     fs::write(&config, b"{}").unwrap();
     refused(home.store.resolve("test/x"), ErrorKind::Corrupt);
     // And still the image can be removed.
-    home.store.remove("test/x", &[].into(), &home.rootfs).unwrap();
+    home.store.remove("test/x", false, &[].into(), &home.rootfs).unwrap();
     assert_eq!(home.leftovers(), [] as [&str; 0]);
 }
 

@@ -1,6 +1,8 @@
 //! Programs that the tests compare with, and the folders they work in.
 
-use a3s_box_image::{ImageStore, RootfsCache};
+use a3s_box_image::{
+    Image, ImageStore, Keychain, Platform, Pull, PullEvent, Registries, Result, RootfsCache,
+};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -41,6 +43,26 @@ impl Home {
         Self { dir, store, rootfs }
     }
 
+    /// Pulls for this host, and builds the rootfs image meanwhile.
+    pub fn pull(
+        &self,
+        reference: &str,
+        keychain: &Keychain,
+        registries: &Registries,
+        progress: &(dyn Fn(PullEvent) + Sync),
+    ) -> Result<Image> {
+        self.store.pull(&Pull {
+            reference: &reference.parse().unwrap(),
+            platform: Platform::host(),
+            registries,
+            keychain,
+            verify: &[],
+            rootfs: Some(&self.rootfs),
+            make_room: &|_| Ok(()),
+            progress,
+        })
+    }
+
     /// A path of the test's own.
     pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
@@ -49,10 +71,11 @@ impl Home {
     /// The names in the store's blob folder and in the rootfs folder, lock files aside.
     pub fn leftovers(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for dir in ["images", "images/blobs/sha256", "rootfs"] {
-            for entry in std::fs::read_dir(self.path(dir)).unwrap() {
+        for dir in ["images", "images/blobs/sha256", "images/partial", "rootfs"] {
+            for entry in std::fs::read_dir(self.path(dir)).into_iter().flatten() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
-                let kept = ["oci-layout", "blobs", "index.json", "index.lock", "blobs.lock"];
+                let kept =
+                    ["oci-layout", "blobs", "index.json", "index.lock", "blobs.lock", "partial", "used"];
                 if !kept.contains(&name.as_str()) && !name.starts_with(".lock-") {
                     names.push(format!("{dir}/{name}"));
                 }

@@ -78,7 +78,7 @@ impl Engine {
             landlock: facts.landlock,
             boxes: state.records().len(),
             running,
-            images: self.store()?.list()?.len(),
+            images: self.store()?.digests()?.len(),
             problems,
         })
     }

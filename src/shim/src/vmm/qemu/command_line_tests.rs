@@ -57,3 +57,11 @@ fn a_kernel_in_ring_3_is_told_so() {
     assert!(line.contains("-cpu host,arch-capabilities=off"));
     assert!(line.contains("no-kvmapf no-steal-acc"));
 }
+
+#[test]
+fn an_emulated_kernel_measures_no_clock_that_is_known() {
+    let line = joined(&spec());
+    assert!(line.contains(" tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp "), "{line}");
+    let line = joined(&ShimSpec { accel: Accel::Kvm, ..spec() });
+    assert!(!line.contains("tsc=reliable"), "{line}");
+}
