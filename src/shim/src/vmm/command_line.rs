@@ -1,6 +1,6 @@
 //! The guest kernel's command line.
 
-use a3s_box_core::{Accel, Kernel, ShimSpec};
+use a3s_box_core::{Accel, ShimSpec};
 
 /// What the guest kernel is told, whichever VMM starts it.
 pub(super) fn kernel(spec: &ShimSpec) -> String {
@@ -8,11 +8,9 @@ pub(super) fn kernel(spec: &ShimSpec) -> String {
     // Emulated code does not speculate, and a kernel without a boundary has none to guard.
     let guarded = spec.accel != Accel::Tcg && spec.flavor.guards_itself();
     let mitigations = if guarded { "" } else { " mitigations=off" };
-    // What a kernel and a hypervisor agree on behind the processor's back needs ring 0.
-    let flavor = if spec.flavor == Kernel::Cpl3 { " no-kvmapf no-steal-acc" } else { "" };
     // `reboot=t`: not every machine has a keyboard controller to reset through, a triple fault works everywhere.
     let facts = machine_facts(spec.accel);
-    format!("console={console} quiet loglevel=4 reboot=t panic=-1{mitigations}{facts}{flavor}")
+    format!("console={console} quiet loglevel=4 reboot=t panic=-1{mitigations}{facts}")
 }
 
 /// What the kernel would else spend most of its boot on finding out. On Arm a device tree tells it.
