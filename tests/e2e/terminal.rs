@@ -37,7 +37,7 @@ fn a_shell_in_a_box_is_a_terminal() {
     terminal.type_in("\x1a");
     terminal.expect("Stopped");
     terminal.expect("ready> ");
-    terminal.type_in("jobs; kill %1; echo kil\"\"led\r");
+    terminal.type_in("jobs; kill -9 %1; wait; echo kil\"\"led\r");
     terminal.expect("killed\r\n");
 
     terminal.type_in("exit 5\r");
