@@ -44,6 +44,12 @@ pub(crate) const TEST: &[Package] = &[
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
 ];
 
+/// What benchmarks compare with.
+pub(crate) const BENCH: &[Package] = &[
+    package("podman", "/usr/bin/podman", "is the peer of our pull"),
+    package("gzip", "/bin/gzip", "is its floor"),
+];
+
 /// Installs what is missing of `wanted`.
 ///
 /// # Errors
