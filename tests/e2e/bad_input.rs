@@ -150,8 +150,8 @@ fn a_guest_that_does_not_come_up_is_given_up_and_says_how_far_it_came() {
 
     // An init that never opens the agent's port.
     let archive = home.path().join("hang.cpio");
-    let script = "d=$(mktemp -d); cd $d; mkdir bin; cp /bin/busybox bin/sleep; \
-        printf '#!/bin/sleep 100000\\n' > init; chmod 755 init; \
+    let script = "d=$(mktemp -d); cd $d; mkdir bin; cp /bin/busybox bin/sh; ln -s sh bin/sleep; \
+        printf '#!/bin/sh\nexec sleep 100000\n' > init; chmod 755 init; \
         find . | cpio -o -H newc --quiet > \"$1\"; rm -r $d";
     shell(script, &archive);
     let hangs = guest_files(&home, "hangs", &kernel, &fs::read(&archive).unwrap());

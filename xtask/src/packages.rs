@@ -27,6 +27,11 @@ pub(crate) const RUN: &[Package] = &[
     package("bc", "/usr/bin/bc", "builds the guest kernel"),
     package("libelf-dev", "/usr/include/libelf.h", "builds the guest kernel"),
     package("xz-utils", "/usr/bin/xz", "unpacks the guest kernel's source"),
+    package(
+        "debian-archive-keyring",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "verifies the guest kernel's source",
+    ),
     package("patch", "/usr/bin/patch", "patches the guest kernel's source"),
     package("cpio", "/usr/bin/cpio", "packs the initramfs"),
     package("busybox-static", "/bin/busybox", "is the demo's and the tests' smallest image"),

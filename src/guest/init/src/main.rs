@@ -5,7 +5,6 @@
 //! kernel starts it from the initramfs. It is one thread for all its life (see `sys`), and small: it is copied
 //! and unpacked at every boot and stays in every guest's memory.
 #![deny(unsafe_code)]
-#![allow(dead_code)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the guest init runs in Linux guests; build it for a Linux target");

@@ -24,11 +24,6 @@ impl Stream {
         Ok(Self(sys::register(fd)?))
     }
 
-    /// Gives the descriptor back.
-    pub(crate) fn into_inner(self) -> OwnedFd {
-        self.0.into_inner()
-    }
-
     /// Waits for bytes and appends them to `buffer`, at most what it has room for. None: the end.
     pub(crate) async fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
@@ -39,12 +34,26 @@ impl Stream {
         }
     }
 
+    /// Waits until there may be something to read.
+    pub(crate) async fn ready(&self) -> io::Result<()> {
+        self.0.readable().await.map(|mut guard| guard.retain_ready())
+    }
+
     /// As [`Stream::read`], of what is there now.
     ///
     /// # Errors
     /// `WouldBlock` where nothing is there.
     pub(crate) fn read_now(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        Ok(rustix::io::read(self.0.get_ref(), spare_capacity(buffer))?)
+        let mut read = || io::Result::Ok(rustix::io::read(self.0.get_ref(), spare_capacity(buffer))?);
+        // The runtime may not have heard yet of what is there, so it is not asked; but it has to know that
+        // nothing is, or it would not wait.
+        let result = read();
+        match &result {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.0.try_io(tokio::io::Interest::READABLE, |_| read())
+            }
+            _ => result,
+        }
     }
 
     /// Waits until some of `bytes` can be written, and says how many were.

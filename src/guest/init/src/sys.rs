@@ -31,7 +31,8 @@ pub(crate) fn fork(flags: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     let mut args: libc::clone_args = unsafe { zeroed() };
     args.flags = unsigned(flags | libc::CLONE_PIDFD);
     args.pidfd = ptr::from_mut(&mut pidfd).expose_provenance() as u64;
-    args.exit_signal = unsigned(libc::SIGCHLD);
+    // The child of a sibling's ends as the sibling does; clone3 refuses to hear it twice.
+    args.exit_signal = if flags & libc::CLONE_PARENT == 0 { unsigned(libc::SIGCHLD) } else { 0 };
     if let Some(cgroup) = cgroup {
         args.flags |= 0x2_0000_0000; // CLONE_INTO_CGROUP, which does not fit libc's int
         args.cgroup = unsigned(cgroup.as_raw_fd());
@@ -136,21 +137,29 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
 }
 
-/// Makes the mount at `path`, and those below it where `recursive`, read-only.
-pub(crate) fn mount_read_only(path: &CStr, recursive: bool) -> io::Result<()> {
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: u32) {
+    // SAFETY: called where this process has no more use for any of them, and never returns to their owners.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Makes the mount at `path` read-only.
+pub(crate) fn mount_read_only(path: &CStr) -> io::Result<()> {
+    set_read_only(libc::AT_FDCWD, path, 0)
+}
+
+/// Makes a mount, and those below it, read-only.
+pub(crate) fn mount_fd_read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
+    set_read_only(mount.as_raw_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_RECURSIVE)
+}
+
+fn set_read_only(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<()> {
     let attr =
         libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    let size = size_of::<libc::mount_attr>();
     // SAFETY: the structure outlives the call, and its size is passed with it.
     check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            flags,
-            &raw const attr,
-            size_of::<libc::mount_attr>(),
-        )
+        libc::syscall(libc::SYS_mount_setattr, folder, path.as_ptr(), flags, &raw const attr, size)
     })
 }
 

@@ -54,7 +54,7 @@ pub(super) fn root(lower: &str, upper: Option<&str>, hostname: &str) -> Result<O
 
 /// Makes the guest's first file system read-only: this program is on it, and so is `nsexec`.
 pub(super) fn protect() -> Result<(), Fatal> {
-    sys::mount_read_only(c"/", false).stage("protect the guest init")
+    sys::mount_read_only(c"/").stage("protect the guest init")
 }
 
 /// Unmounts the writable layer, which writes it back.

@@ -7,7 +7,7 @@ use crate::sys;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, UnmountFlags};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Devices that every container has. They are mounts of the guest's own: on no other file system of a box do
@@ -23,6 +23,9 @@ const LINKS: [(&str, &str); 6] = [
     ("/dev/core", "/proc/kcore"),
 ];
 
+const QUIET: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+const READ_ONLY: MountFlags = QUIET.union(MountFlags::RDONLY);
+
 /// What tells of the machine, or reaches beyond the box.
 const MASKED: [&CStr; 9] = [
     c"/proc/acpi",
@@ -36,13 +39,13 @@ const MASKED: [&CStr; 9] = [
     c"/sys/firmware",
 ];
 
-const READ_ONLY: [&CStr; 5] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
+const LOCKED: [&CStr; 5] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
 
 /// The terminals' file system of one box, not yet anywhere.
 pub(crate) fn new_terminals() -> rustix::io::Result<OwnedFd> {
     use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
     let fs = rustix::mount::fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")] {
+    for (key, value) in [("source", "devpts"), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")] {
         rustix::mount::fsconfig_set_string(fs.as_fd(), key, value)?;
     }
     rustix::mount::fsconfig_create(fs.as_fd())?;
@@ -82,11 +85,9 @@ pub(crate) fn furnish(devices: &[OwnedFd], terminals: BorrowedFd<'_>) -> Result<
             return Err(Failure::setup(format!("the image's {path} is not a directory")));
         }
     }
-    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let read_only = quiet | MountFlags::RDONLY;
-    mount("proc", "/proc", quiet, None)?;
-    mount("sysfs", "/sys", read_only, None)?;
-    mount("cgroup2", "/sys/fs/cgroup", read_only, None)?;
+    mount("proc", "/proc", QUIET, None)?;
+    mount("sysfs", "/sys", READ_ONLY, None)?;
+    mount("cgroup2", "/sys/fs/cgroup", READ_ONLY, None)?;
     mount("tmpfs", "/dev", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755,size=64m"))?;
     for (name, device) in DEVICES.iter().zip(devices) {
         let path = format!("/dev/{name}");
@@ -99,22 +100,33 @@ pub(crate) fn furnish(devices: &[OwnedFd], terminals: BorrowedFd<'_>) -> Result<
         rustix::fs::mkdir(name, Mode::from_raw_mode(0o755)).map_err(|e| failed(name, e))?;
     }
     attach(terminals, "/dev/pts").map_err(|e| failed("/dev/pts", e))?;
-    mount("tmpfs", "/dev/shm", quiet, Some(c"mode=1777,size=64m"))?;
-    mount("mqueue", "/dev/mqueue", quiet, None)?;
-    hide()
+    mount("tmpfs", "/dev/shm", QUIET, Some(c"mode=1777,size=64m"))?;
+    mount("mqueue", "/dev/mqueue", QUIET, None)?;
+    hide("/")
 }
 
-/// Mounts what belongs to namespaces that are new within a box, over what is there.
-pub(crate) fn refurnish(terminals: BorrowedFd<'_>) -> Result<(), Failure> {
-    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let read_only = quiet | MountFlags::RDONLY;
-    mount("proc", "/proc", quiet, None)?;
-    mount("sysfs", "/sys", read_only, None)?;
-    mount("cgroup2", "/sys/fs/cgroup", read_only, None)?;
+/// Takes away what [`refurnish`] will mount anew.
+pub(crate) fn clear(net: bool) {
+    let sys = if net { &[][..] } else { &["/sys"] };
+    for path in ["/dev/mqueue", "/dev/shm", "/dev/pts", "/proc"].iter().chain(sys) {
+        // What is not a mount point needs no clearing.
+        let _ = rustix::mount::unmount(*path, UnmountFlags::DETACH);
+    }
+}
+
+/// Mounts what belongs to namespaces that are new within a box. `/sys` shows a network, so it stays where `net` is
+/// shared.
+pub(crate) fn refurnish(terminals: BorrowedFd<'_>, net: bool) -> Result<(), Failure> {
+    mount("proc", "/proc", QUIET, None)?;
+    if !net {
+        mount("sysfs", "/sys", READ_ONLY, None)?;
+        mount("cgroup2", "/sys/fs/cgroup", READ_ONLY, None)?;
+        hide("/sys/")?;
+    }
     attach(terminals, "/dev/pts").map_err(|e| failed("/dev/pts", e))?;
-    mount("tmpfs", "/dev/shm", quiet, Some(c"mode=1777,size=64m"))?;
-    mount("mqueue", "/dev/mqueue", quiet, None)?;
-    hide()
+    mount("tmpfs", "/dev/shm", QUIET, Some(c"mode=1777,size=64m"))?;
+    mount("mqueue", "/dev/mqueue", QUIET, None)?;
+    hide("/proc/")
 }
 
 /// Binds the terminal of this number to `/dev/console`.
@@ -140,25 +152,26 @@ fn file(path: &str) -> rustix::io::Result<()> {
 }
 
 /// Hides what containers do not see, and makes read-only what they may only read; what the kernel does not have
-/// needs neither.
-fn hide() -> Result<(), Failure> {
-    for path in MASKED {
-        let masked = match rustix::fs::stat(path) {
+/// needs neither. Only what is below `folder`.
+fn hide(folder: &str) -> Result<(), Failure> {
+    let below = |path: &&&CStr| path.to_bytes().starts_with(folder.as_bytes());
+    for path in MASKED.iter().filter(below) {
+        let masked = match rustix::fs::stat(*path) {
             Err(Errno::NOENT) => continue,
             Err(e) => Err(e),
             Ok(s) if rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir() => {
-                rustix::mount::mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, c"size=0")
+                rustix::mount::mount("tmpfs", *path, "tmpfs", READ_ONLY, c"size=0")
             }
-            Ok(_) => rustix::mount::mount_bind("/dev/null", path),
+            Ok(_) => rustix::mount::mount_bind("/dev/null", *path),
         };
         masked.map_err(|e| failed(&path.to_string_lossy(), e))?;
     }
-    for path in READ_ONLY {
-        match rustix::mount::mount_bind(path, path) {
+    for path in LOCKED.iter().filter(below) {
+        match rustix::mount::mount_bind(*path, *path) {
             Err(Errno::NOENT) => continue,
             other => other.map_err(|e| failed(&path.to_string_lossy(), e))?,
         }
-        sys::mount_read_only(path, false).map_err(|e| Failure::io(format!("cannot protect {path:?}"), e))?;
+        sys::mount_read_only(path).map_err(|e| Failure::io(format!("cannot protect {path:?}"), e))?;
     }
     Ok(())
 }
@@ -179,9 +192,4 @@ pub(crate) fn enter(root: BorrowedFd<'_>, own: &[&str]) -> Result<(), Failure> {
     rustix::process::fchdir(root).map_err(cannot)?;
     rustix::process::chroot(".").map_err(cannot)?;
     rustix::process::chdir("/").map_err(cannot)
-}
-
-/// A path for a system call.
-pub(crate) fn c_path(path: &str) -> Result<CString, Failure> {
-    CString::new(path).map_err(|_| Failure::setup(format!("the path {path:?} holds a NUL")))
 }

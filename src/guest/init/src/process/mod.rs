@@ -185,7 +185,6 @@ impl Outer {
                 let ours = stream(ours)?;
                 (Some(Arc::clone(&ours)), vec![ours])
             }
-            Self::None => (None, Vec::new()),
         })
     }
 }

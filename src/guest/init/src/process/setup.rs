@@ -91,7 +91,11 @@ pub(crate) fn run(
 
 /// Says who this process is, does `work`, and reports the failure that comes out of it in any case.
 pub(crate) fn finish(report: &OwnedFd, work: impl FnOnce() -> Result<Failure, Failure>) -> ! {
-    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    finish_as(rustix::process::getpid().as_raw_nonzero().get(), report, work)
+}
+
+/// As [`finish`], for a process that init is to know by another id than it has itself.
+pub(crate) fn finish_as(pid: i32, report: &OwnedFd, work: impl FnOnce() -> Result<Failure, Failure>) -> ! {
     let _ = rustix::io::write(report, &failure::report(pid, None));
     let (Ok(failure) | Err(failure)) = work();
     let _ = rustix::io::write(report, &failure::report(pid, Some(&failure))[4..]);

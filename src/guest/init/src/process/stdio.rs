@@ -26,7 +26,6 @@ pub(crate) enum Inner {
 pub(crate) enum Outer {
     Pipes { stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd },
     Terminal(OwnedFd),
-    None,
 }
 
 /// Makes both sides. A terminal comes from the box's own `terminals`.

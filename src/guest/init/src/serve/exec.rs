@@ -12,6 +12,7 @@ use a3s_box_agent::CHUNK;
 use a3s_box_agent::proto::agent::{ExecInput, ExecOutput, Exited, Started, exec_input, exec_output::Kind};
 use a3s_box_core::{ExecRequest, TtySize};
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -55,7 +56,7 @@ pub(super) async fn exec(call: Call, mut inputs: Streaming<ExecInput>) -> Result
     Ok(ReceiverStream::new(stream))
 }
 
-fn cannot_fork(error: &std::io::Error) -> String {
+fn cannot_fork(error: &io::Error) -> String {
     match error.raw_os_error() {
         // What the kernel says where the namespace's first process has ended.
         Some(libc::ENOMEM) => {
@@ -124,24 +125,25 @@ async fn pump(
 ) {
     let Some(source) = source else { return };
     let mut left = LEFT_BEHIND;
-    loop {
-        // Room first: what is not read stays in the pipe, and a full pipe stops the process.
+    while left > 0 {
+        let ended = tokio::select! {
+            biased;
+            _ = over.wait_for(|over| *over) => true,
+            ready = source.ready() => match ready {
+                Ok(()) => false,
+                Err(_) => return,
+            },
+        };
+        // Room first: what is not read stays in the pipe, and a full pipe stops the process. But only where there
+        // is something to read, or one stream would hold up the other.
         let room = outputs.reserve().await.ok();
         let mut chunk = Vec::with_capacity(CHUNK);
-        let read = tokio::select! {
-            biased;
-            _ = over.wait_for(|over| *over) => {
-                if left == 0 {
-                    return;
-                }
-                source.read_now(&mut chunk)
-            }
-            read = source.read(&mut chunk) => read,
-        };
-        if *over.borrow() {
+        let read = source.read_now(&mut chunk);
+        if ended {
             left = left.saturating_sub(chunk.len());
         }
         match (read, room) {
+            (Err(e), _) if e.kind() == io::ErrorKind::WouldBlock && !ended => {}
             // The end; for a terminal, EIO.
             (Ok(0) | Err(_), _) => return,
             (Ok(_), None) => {}
@@ -207,7 +209,7 @@ impl Feeder {
         }
     }
 
-    fn written(&mut self, written: std::io::Result<usize>) {
+    fn written(&mut self, written: io::Result<usize>) {
         match (written, self.held.front_mut()) {
             (Ok(n), Some(front)) if n < front.len() => drop(front.split_to(n)),
             (Ok(_), _) => drop(self.held.pop_front()),
@@ -221,7 +223,7 @@ impl Feeder {
 }
 
 /// Writes some of `bytes`; waits for ever where there is nothing to write.
-async fn write(stdin: Option<&Stream>, bytes: Option<&Bytes>) -> std::io::Result<usize> {
+async fn write(stdin: Option<&Stream>, bytes: Option<&Bytes>) -> io::Result<usize> {
     match (stdin, bytes) {
         (Some(stdin), Some(bytes)) => stdin.write(bytes).await,
         _ => std::future::pending().await,
