@@ -44,6 +44,8 @@ pub(crate) const TEST: &[Package] = &[
     package("mmdebstrap", "/usr/bin/mmdebstrap", "makes a Debian image"),
     package("skopeo", "/usr/bin/skopeo", "copies images between formats and to a registry"),
     package("docker-registry", "/usr/bin/docker-registry", "is the registry that tests pull from"),
+    package("buildah", "/usr/bin/buildah", "builds and pushes an image that we pull"),
+    package("openssl", "/usr/bin/openssl", "makes a test registry's certificates and signatures"),
     package("zstd", "/usr/bin/zstd", "is the peer of our decompression"),
     package("libcap2-bin", "/sbin/setcap", "gives a test image file capabilities"),
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
