@@ -44,9 +44,17 @@ pub(crate) const TEST: &[Package] = &[
     package("mmdebstrap", "/usr/bin/mmdebstrap", "makes a Debian image"),
     package("skopeo", "/usr/bin/skopeo", "copies images between formats and to a registry"),
     package("docker-registry", "/usr/bin/docker-registry", "is the registry that tests pull from"),
+    package("buildah", "/usr/bin/buildah", "builds and pushes an image that we pull"),
+    package("openssl", "/usr/bin/openssl", "makes a test registry's certificates and signatures"),
     package("zstd", "/usr/bin/zstd", "is the peer of our decompression"),
     package("libcap2-bin", "/sbin/setcap", "gives a test image file capabilities"),
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
+];
+
+/// What benchmarks compare with.
+pub(crate) const BENCH: &[Package] = &[
+    package("podman", "/usr/bin/podman", "is the peer of our pull"),
+    package("gzip", "/bin/gzip", "is its floor"),
 ];
 
 /// Installs what is missing of `wanted`.

@@ -196,6 +196,11 @@ impl ImageError {
         }
     }
 
+    /// Whether there was no room to write.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Io { .. }) && self.kind() == ErrorKind::OutOfSpace
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidReference { .. }

@@ -117,7 +117,9 @@ impl ImageStore {
         let blobs = plan.parts.iter().map(|(blob, _)| blob).chain(&plan.manifest.layers);
         let coming: HashMap<Digest, u64> =
             blobs.filter(|blob| !self.has_blob(blob)).map(|blob| (blob.digest, blob.size)).collect();
-        (pull.make_room)(coming.values().sum())?;
+        if !coming.is_empty() {
+            (pull.make_room)(coming.values().sum())?;
+        }
 
         let lease = self.lease()?;
         for (blob, bytes) in &plan.parts {

@@ -41,8 +41,10 @@ pub(super) fn fetch(client: &Client, mut partial: Partial, watch: &Watch<'_>) ->
     };
     match fetched {
         Ok(()) => partial.publish(),
-        // A lie cannot be continued.
-        Err(error @ ImageError::Corrupt { .. }) => partial.discard().and(Err(error)),
+        // A lie cannot be continued, and what filled the disk must not keep it full.
+        Err(error) if matches!(error, ImageError::Corrupt { .. }) || error.is_out_of_space() => {
+            partial.discard().and(Err(error))
+        }
         Err(error) => Err(error),
     }
 }

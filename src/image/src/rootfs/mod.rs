@@ -258,8 +258,8 @@ fn is_whole(path: &Path) -> Result<bool> {
     let look = |file: File| {
         let whole = erofs::is_whole(&file)?;
         if whole {
-            // The time of the last use, by which the cache is pruned.
-            file.set_modified(SystemTime::now())?;
+            // The time of the last use, by which the cache is pruned. That it cannot be noted harms no box.
+            let _ = file.set_modified(SystemTime::now());
         }
         Ok(whole)
     };

@@ -122,6 +122,12 @@ impl ImageStore {
         {
             return Ok(entry.clone());
         }
+        // A whole digest needs no look into the images.
+        if let Ok(digest) = format!("sha256:{digits}").parse::<Digest>()
+            && let Some(entry) = entries.iter().find(|entry| entry.digest == digest)
+        {
+            return Ok(entry.clone());
+        }
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if !(MIN_PREFIX..=64).contains(&digits.len()) || !digits.bytes().all(hex) {
             return Err(reference.map_or_else(|e| e, |_| not_found()));

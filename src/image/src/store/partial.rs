@@ -57,7 +57,13 @@ impl ImageStore {
                 Ok(()) if is_at(&file, &path) && !self.has_blob(blob) => {
                     return Partial::resume(file, path, self.blob_path(blob.digest), blob.clone()).map(Some);
                 }
-                Ok(()) => continue,
+                Ok(()) => {
+                    // The blob came in that moment, and the file is a new one that nobody needs.
+                    if is_at(&file, &path) {
+                        fs::remove_file(&path).map_err(ImageError::io("remove", &path))?;
+                    }
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(ImageError::io("lock", &path)(e)),
             }

@@ -117,7 +117,7 @@ fn a_name_moves_to_the_newest_image() {
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Puts an index of `manifests` into the layout; its descriptor.
-fn add_index(layout: &Path, manifests: &[Value]) -> Value {
+pub fn add_index(layout: &Path, manifests: &[Value]) -> Value {
     let json = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string();
     let digest = Digest::of(json.as_bytes());
     fs::write(layout.join("blobs/sha256").join(digest.hex()), &json).unwrap();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// What a peer answers to a request.
-type Serve = Box<dyn Fn(&str) -> Vec<u8> + Send>;
+type Serve = Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
 
 fn pull(home: &Home, reference: &str) -> Result<Image> {
     home.pull(reference, &Keychain::default(), &Registries::default().with_tries(3), &|_| {})
