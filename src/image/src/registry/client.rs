@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -229,13 +229,18 @@ impl Client {
 
     /// Whether the same request may succeed later. What never answered is told at once: a wrong name, most often.
     fn may_recover(&self, error: &ureq::Error) -> bool {
+        let reached = self.reached.load(Ordering::Relaxed);
         match error {
-            ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-                self.reached.load(Ordering::Relaxed)
-            }
-            ureq::Error::HostNotFound => self.reached.load(Ordering::Relaxed),
-            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => true,
-            ureq::Error::ConnectionFailed => true,
+            ureq::Error::HostNotFound | ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => reached,
+            ureq::Error::Io(e) => match e.kind() {
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable => reached,
+                // TLS reports what is wrong with a certificate so.
+                io::ErrorKind::InvalidData => false,
+                _ => true,
+            },
+            ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::ConnectionFailed => true,
             _ => false,
         }
     }
