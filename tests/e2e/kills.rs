@@ -73,11 +73,11 @@ fn hit(when: When, who: Who) {
             let state = home.state("k").unwrap();
             match when {
                 When::Boot => {
-                    out.refused(&["killed"]);
+                    out.refused(&["SIGKILL"]);
                     assert_eq!(state, "failed");
                 }
                 When::Running => {
-                    out.refused(&["killed"]);
+                    out.refused(&["SIGKILL"]);
                     assert_eq!(state, "stopped");
                 }
                 When::Stopping => {
