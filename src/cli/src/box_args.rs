@@ -1,6 +1,8 @@
 //! The options that `run` and `create` share, and the configuration that they mean.
 
-use a3s_box_core::{AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, Result, Signal, VmmChoice};
+use a3s_box_core::{
+    AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice,
+};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -58,12 +60,15 @@ pub(crate) struct BoxArgs {
     /// `no-new-privileges` makes set-uid programs in the box be without effect
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
-    /// VMM: auto or qemu
+    /// VMM: auto, krun or qemu
     #[arg(long, env = "A3S_BOX_VMM", default_value = "auto", value_name = "VMM")]
     vmm: VmmChoice,
     /// Accelerator: auto, kvm, hvf or tcg
     #[arg(long, env = "A3S_BOX_ACCEL", default_value = "auto", value_name = "ACCEL")]
     accel: AccelChoice,
+    /// Guest kernel: auto, standard, or cpl3 for a KVM that interprets ring 0
+    #[arg(long, env = "A3S_BOX_KERNEL", default_value = "auto", value_name = "FLAVOR")]
+    kernel: KernelChoice,
     /// Seconds the guest may take to come up
     #[arg(long, value_name = "SECONDS")]
     boot_timeout: Option<u32>,
@@ -109,6 +114,7 @@ impl BoxArgs {
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;
+        config.kernel = self.kernel;
         config.boot_timeout = self.boot_timeout;
         config.validate()?;
         Ok((config, self.name))

@@ -4,6 +4,7 @@
 //! read and printed in `commands/v.rs` and done by `Engine::v`.
 #![forbid(unsafe_code)]
 
+mod boundary;
 mod box_args;
 mod commands;
 mod console;

@@ -1,6 +1,6 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
-use crate::{AccelChoice, BoxError, Bytes, ErrorKind, Result, Signal, VmmChoice};
+use crate::{AccelChoice, BoxError, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice};
 use serde::{Deserialize, Serialize};
 
 /// The most vCPUs a box may have.
@@ -52,6 +52,8 @@ pub struct BoxConfig {
     pub vmm: VmmChoice,
     /// The accelerator asked for.
     pub accel: AccelChoice,
+    /// The guest kernel's flavour asked for.
+    pub kernel: KernelChoice,
     /// Seconds the guest may take to come up; by default as many as the accelerator needs.
     pub boot_timeout: Option<u32>,
 }
@@ -78,6 +80,7 @@ impl BoxConfig {
             stop_signal: None,
             vmm: VmmChoice::Auto,
             accel: AccelChoice::Auto,
+            kernel: KernelChoice::Auto,
             boot_timeout: None,
         }
     }

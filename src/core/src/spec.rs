@@ -1,6 +1,6 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, Signal, Vmm};
+use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -28,6 +28,8 @@ pub struct ShimSpec {
     pub cpus: u32,
     /// The guest's memory.
     pub memory: Bytes,
+    /// The flavour of the guest kernel.
+    pub flavor: Kernel,
     /// The guest kernel, an ELF `vmlinux`.
     pub kernel: PathBuf,
     /// The initramfs that holds the guest init.

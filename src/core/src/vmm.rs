@@ -1,6 +1,6 @@
-//! Which program runs a MicroVM, and what executes the guest's instructions.
+//! Which program runs a MicroVM, what executes the guest's instructions, and which kernel it boots.
 
-use crate::{BoxError, ErrorKind};
+use crate::{BoxError, ErrorKind, MAX_CPUS};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -35,9 +35,28 @@ macro_rules! words {
 words! {
     /// The program that runs a MicroVM.
     Vmm: "VMM" {
+        /// libkrun, in a child of the shim.
+        Krun = "krun",
         /// `qemu-system-*`, driven over QMP.
         Qemu = "qemu",
     }
+}
+
+impl Vmm {
+    /// What it can do. What a VMM lacks is told here and nowhere else.
+    pub const fn capabilities(self) -> Capabilities {
+        match self {
+            Self::Krun => Capabilities { accels: &[Accel::Kvm, Accel::Hvf] },
+            Self::Qemu => Capabilities { accels: &[Accel::Kvm, Accel::Hvf, Accel::Tcg] },
+        }
+    }
+}
+
+/// What a VMM can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What can execute its guests.
+    pub accels: &'static [Accel],
 }
 
 words! {
@@ -45,6 +64,8 @@ words! {
     VmmChoice: "VMM" {
         /// The best one that this host can run.
         Auto = "auto",
+        /// libkrun, or nothing.
+        Krun = "krun",
         /// QEMU, whatever else there is.
         Qemu = "qemu",
     }
@@ -76,6 +97,43 @@ words! {
     }
 }
 
+words! {
+    /// The flavour of the guest kernel.
+    Kernel: "kernel" {
+        /// As processors expect a kernel to be.
+        Standard = "standard",
+        /// One that runs in ring 3, for a KVM that interprets ring 0.
+        Cpl3 = "cpl3",
+    }
+}
+
+impl Kernel {
+    /// The most vCPUs that it can use.
+    pub const fn max_cpus(self) -> u32 {
+        match self {
+            Self::Standard => MAX_CPUS,
+            Self::Cpl3 => 1,
+        }
+    }
+
+    /// Whether the guest's processes are kept apart from the guest's kernel.
+    pub const fn guards_itself(self) -> bool {
+        matches!(self, Self::Standard)
+    }
+}
+
+words! {
+    /// The flavour of the guest kernel that a user asks for.
+    KernelChoice: "kernel" {
+        /// The one that the accelerator can run well.
+        Auto = "auto",
+        /// As processors expect a kernel to be.
+        Standard = "standard",
+        /// One that runs in ring 3, for a KVM that interprets ring 0.
+        Cpl3 = "cpl3",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +144,6 @@ mod tests {
         assert_eq!(AccelChoice::Auto.to_string(), "auto");
         let error = "bochs".parse::<VmmChoice>().unwrap_err();
         assert_eq!(error.to_string(), "unknown VMM \"bochs\"");
-        assert_eq!(error.hint(), Some("choose one of: auto qemu"));
+        assert_eq!(error.hint(), Some("choose one of: auto krun qemu"));
     }
 }

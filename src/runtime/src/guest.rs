@@ -1,7 +1,7 @@
 //! Where the guest's kernel and initramfs, and the shim, are found on this host.
 
 use crate::Home;
-use a3s_box_core::{BoxError, ErrorKind, Result};
+use a3s_box_core::{BoxError, ErrorKind, Kernel, Result};
 use std::path::PathBuf;
 
 /// What a box boots from.
@@ -14,9 +14,13 @@ pub(crate) struct GuestFiles {
 }
 
 impl GuestFiles {
-    /// Looks in `$A3S_BOX_KERNEL_DIR`, the state directory's `kernel/`, `kernel/` beside this program, and
-    /// `../lib/a3s-box/kernel/` from there; the first folder that has both files wins.
-    pub(crate) fn find(home: &Home) -> Result<Self> {
+    /// Looks for the kernel of this flavour in `$A3S_BOX_KERNEL_DIR`, the state directory's `kernel/`, `kernel/`
+    /// beside this program, and `../lib/a3s-box/kernel/` from there; the first folder that has both files wins.
+    pub(crate) fn find(home: &Home, flavor: Kernel) -> Result<Self> {
+        let vmlinux = match flavor {
+            Kernel::Standard => "vmlinux",
+            Kernel::Cpl3 => "vmlinux-cpl3",
+        };
         let named = std::env::var_os("A3S_BOX_KERNEL_DIR").map(PathBuf::from);
         let program = program_dir();
         let places: Vec<PathBuf> = named.map_or_else(
@@ -28,7 +32,7 @@ impl GuestFiles {
             |dir| vec![dir],
         );
         for dir in &places {
-            let files = Self { kernel: dir.join("vmlinux"), initramfs: dir.join("initramfs.cpio") };
+            let files = Self { kernel: dir.join(vmlinux), initramfs: dir.join("initramfs.cpio") };
             if files.kernel.is_file() && files.initramfs.is_file() {
                 return Ok(files);
             }
@@ -36,7 +40,7 @@ impl GuestFiles {
         let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
         Err(BoxError::new(
             ErrorKind::NotFound,
-            format!("no guest kernel: vmlinux and initramfs.cpio are not in {}", places.join(" or ")),
+            format!("no guest kernel: {vmlinux} and initramfs.cpio are not in {}", places.join(" or ")),
         )
         .with_hint("build them with `cargo xtask kernel` and `cargo xtask build`, or set A3S_BOX_KERNEL_DIR"))
     }

@@ -76,6 +76,11 @@ impl Home {
         self.0.join("disks")
     }
 
+    /// What was found out about this host.
+    pub(crate) fn probe(&self) -> PathBuf {
+        self.0.join("host.json")
+    }
+
     /// A kernel and initramfs put here take precedence over those installed with the program.
     pub(crate) fn kernel(&self) -> PathBuf {
         self.0.join("kernel")

@@ -18,7 +18,9 @@ mod sys;
 
 pub use engine::{
     Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView,
-    Info, LayerStep, LayersView, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage, VmmInfo,
+    Info, LayerStep, LayersView, MachineInfo, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent,
+    Usage,
 };
 pub use home::Home;
+pub use preflight::{Check, Health};
 pub use state::{BoxRecord, ImagePin};

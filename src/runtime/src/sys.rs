@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Runs `command` detached: in a session of its own, as nobody's child, with `fds` as descriptors 3, 4, 5, …
+/// Runs `command` detached: in a session of its own, as nobody's child, with `fds` as descriptors 3, 4, 5, … alone.
 ///
 /// # Errors
 /// Those of fork(2) and execve(2).
@@ -17,7 +17,8 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
         .map(|fd| rustix::io::fcntl_dupfd_cloexec(&fd, 64))
         .collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    // SAFETY: the closure calls only async-signal-safe functions (setsid, fork, _exit, dup2; see
+    let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the closure calls only async-signal-safe functions (setsid, fork, _exit, dup2, close_range; see
     // signal-safety(7)) and allocates nothing, as is due between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -34,6 +35,11 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
                 if libc::dup2(*fd, target) < 0 {
                     return Err(io::Error::last_os_error());
                 }
+            }
+            // Whoever waits for the end of a pipe that this process was given must not wait for the shim's.
+            #[cfg(target_os = "linux")]
+            if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+                return Err(io::Error::last_os_error());
             }
             Ok(())
         });

@@ -1,6 +1,6 @@
 //! From a VMM that was started to a container process that runs.
 
-use a3s_box_agent::mux::Opener;
+use crate::vmm::Link;
 use a3s_box_agent::proto::agent::{
     ExecInput, ExecOutput, FailureKind, HelloRequest, JoinMain, exec_input, exec_output,
 };
@@ -29,12 +29,12 @@ pub(crate) enum NotUp {
 /// Waits for the guest init, and joins the container process that it has started. `answered` is told when the
 /// guest init has answered the handshake.
 pub(crate) async fn boot(
-    opener: Opener,
+    link: Link,
     input: mpsc::Receiver<ExecInput>,
     answered: impl FnOnce(),
 ) -> Result<Guest, NotUp> {
     let broken = |what: &str, why: &dyn std::fmt::Display| NotUp::Broken(format!("{what}: {why}"));
-    let stream = opener.open().await.map_err(|e| broken("no stream to the guest init", &e))?;
+    let stream = link.open().await.map_err(|e| broken("no stream to the guest init", &e))?;
     let channel = Channel::over(stream).await.map_err(|e| broken("no connection to the guest init", &e))?;
     let agent = channel.agent();
 

@@ -2,13 +2,18 @@
 //!
 //! The kernel unpacks concatenated archives one after the other (kernel docs, early-userspace/buffer-format).
 
+use a3s_box_core::ShimSpec;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// An anonymous file with `shared` and then an archive with `boot.json`; read from its beginning.
-pub(crate) fn initramfs(shared: &Path, boot_json: &[u8]) -> io::Result<OwnedFd> {
+/// An anonymous file with the shared initramfs and then an archive with `boot.json`; read from its beginning.
+pub(crate) fn initramfs(spec: &ShimSpec) -> io::Result<OwnedFd> {
+    concatenate(&spec.initramfs, &serde_json::to_vec(&spec.boot)?)
+}
+
+fn concatenate(shared: &Path, boot_json: &[u8]) -> io::Result<OwnedFd> {
     let memfd = rustix::fs::memfd_create("initramfs", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = File::from(memfd);
     let copied = io::copy(&mut File::open(shared)?, &mut file)?;
@@ -56,7 +61,7 @@ mod tests {
         let shared = dir.path().join("shared");
         std::fs::write(&shared, b"12345").unwrap();
         let mut bytes = Vec::new();
-        File::from(initramfs(&shared, b"{\"x\":1}").unwrap()).read_to_end(&mut bytes).unwrap();
+        File::from(concatenate(&shared, b"{\"x\":1}").unwrap()).read_to_end(&mut bytes).unwrap();
         assert_eq!(&bytes[..8], b"12345\0\0\0");
         let header = std::str::from_utf8(&bytes[8..8 + 110]).unwrap();
         assert_eq!(&header[..6], "070701");

@@ -7,9 +7,8 @@ use crate::output::{Clients, Log};
 use crate::proxy;
 use crate::serve::{self, Command};
 use crate::status::{StatusFile, now};
-use crate::vmm::qemu::{self, Qemu};
+use crate::vmm::{self, Link, Machine};
 use a3s_box_agent::AgentClient;
-use a3s_box_agent::mux::Opener;
 use a3s_box_agent::proto::agent::{ExecInput, ShutdownRequest, SignalRequest, exec_output};
 use a3s_box_agent::proto::shim::{End, Running, attach_event};
 use a3s_box_core::{BootPhase, ExitReason, LogStream, RunExit, ShimSpec, Signal};
@@ -19,7 +18,7 @@ use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
@@ -55,9 +54,9 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         force_at: None,
         running: false,
     };
-    let exit = match qemu::launch(&life.spec) {
+    let exit = match vmm::launch(&life.spec) {
         Err(message) => end::boot_failed(message),
-        Ok((vmm, port)) => life.through(vmm, port, self::listener(agent)?, input).await?,
+        Ok(vmm) => life.through(vmm, self::listener(agent)?, input).await?,
     };
     life.finish(exit).await?;
     let _ = quit.send(true);
@@ -103,15 +102,14 @@ impl Life {
     /// From the VMM's start to its end.
     async fn through(
         &mut self,
-        mut vmm: Qemu,
-        port: UnixStream,
+        mut vmm: Machine,
         agent: UnixListener,
         input: mpsc::Receiver<ExecInput>,
     ) -> io::Result<RunExit> {
         self.status.vmm(vmm.pid)?;
-        let opener = Opener::over(port);
-        let proxy = tokio::spawn(proxy::serve(agent, opener.clone()));
-        let exit = match self.boot(&mut vmm, opener, input).await {
+        let link = vmm.link.clone();
+        let proxy = tokio::spawn(proxy::serve(agent, link.clone()));
+        let exit = match self.boot(&mut vmm, link, input).await {
             Err(exit) => exit,
             Ok(mut guest) => {
                 self.status.started()?;
@@ -130,13 +128,13 @@ impl Life {
     /// Until the container process runs.
     async fn boot(
         &mut self,
-        vmm: &mut Qemu,
-        opener: Opener,
+        vmm: &mut Machine,
+        link: Link,
         input: mpsc::Receiver<ExecInput>,
     ) -> Result<Guest, RunExit> {
         let deadline = Instant::now() + Duration::from_millis(self.spec.boot_timeout_ms);
         let answered = Cell::new(None);
-        let mut booting = std::pin::pin!(boot(opener, input, || answered.set(Some(now()))));
+        let mut booting = std::pin::pin!(boot(link, input, || answered.set(Some(now()))));
         let result = loop {
             tokio::select! {
                 up = &mut booting => match up {
@@ -168,7 +166,7 @@ impl Life {
     }
 
     /// Notes when the boot's milestones were passed, which others saw.
-    fn note_boot(&mut self, vmm: &mut Qemu, answered: Option<u64>) {
+    fn note_boot(&mut self, vmm: &mut Machine, answered: Option<u64>) {
         let milestones = [
             (BootPhase::Kernel, vmm.console.first_at()),
             (BootPhase::Init, vmm.port_open.try_recv().ok()),
@@ -204,7 +202,7 @@ impl Life {
     }
 
     /// Until the container process has ended and all of its output is told.
-    async fn run(&mut self, vmm: &mut Qemu, guest: &mut Guest) -> RunExit {
+    async fn run(&mut self, vmm: &mut Machine, guest: &mut Guest) -> RunExit {
         let mut delivery: Option<Delivery> = None;
         loop {
             let force_at = self.force_at;
@@ -248,7 +246,7 @@ impl Life {
         }
     }
 
-    async fn vmm_ended(&self, vmm: &mut Qemu, how: &str) -> RunExit {
+    async fn vmm_ended(&self, vmm: &mut Machine, how: &str) -> RunExit {
         let words = vmm.last_words().await;
         match self.asked {
             // A guest that was killed may well take the agent down before it has told the exit code.
@@ -311,7 +309,7 @@ impl Life {
     }
 
     /// Ends the guest so that its disk is whole, where anybody wants the disk.
-    async fn put_away(&mut self, vmm: &mut Qemu, agent: &mut AgentClient, exit: &RunExit) {
+    async fn put_away(&mut self, vmm: &mut Machine, agent: &mut AgentClient, exit: &RunExit) {
         let told = self.clients.tell(attach_event::Kind::Exited(end::wire(exit)));
         let clean = !self.spec.discard && exit.reason != ExitReason::VmmCrashed;
         let down = async {

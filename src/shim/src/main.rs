@@ -2,15 +2,18 @@
 //!
 //! Owns the VMM process, the box's two sockets, its logs and its status file, all in the folder it is started
 //! in. It knows nothing of other boxes and never touches `boxes.json`. The runtime starts it with the listening
-//! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5.
+//! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
+//! this program is the process of the VMM `krun`, or tries out what the host is worth.
 #![deny(unsafe_code)]
 
 mod boot;
+mod confine;
 mod console;
 mod cpio;
 mod end;
 mod life;
 mod output;
+mod probe;
 mod proxy;
 mod serve;
 mod status;
@@ -25,6 +28,12 @@ use std::process::ExitCode;
 const MAX_SPEC: u64 = 64 << 20;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some(vmm::krun::WORD) => return vmm::krun::enter(words.next().as_deref()),
+        Some(probe::WORD) => return probe::report(),
+        _ => {}
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,7 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn start() -> std::io::Result<()> {
-    let [shim_socket, agent_socket, run_lock] = sys::inherited()?;
+    let Ok([shim_socket, agent_socket, run_lock]) = <[_; 3]>::try_from(sys::inherited(3)?) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
     let log = std::fs::OpenOptions::new().create(true).append(true).open("shim.log")?;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

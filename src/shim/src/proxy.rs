@@ -1,27 +1,24 @@
 //! `agent.sock`: every connection becomes a stream to the guest init.
 
-use a3s_box_agent::mux::{MAX_STREAMS, Opener};
+use crate::vmm::Link;
+use a3s_box_agent::mux::MAX_STREAMS;
 use std::sync::Arc;
-use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-const BUFFER: usize = 64 << 10;
 /// Streams that the shim itself needs.
 const OURS: usize = 2;
 
-/// Accepts connections for as long as the session lasts. Those beyond what the session carries wait their turn.
-pub(crate) async fn serve(listener: UnixListener, opener: Opener) {
+/// Accepts connections for as long as the guest lasts. Those beyond what the link carries wait their turn.
+pub(crate) async fn serve(listener: UnixListener, link: Link) {
     let room = Arc::new(Semaphore::new(MAX_STREAMS - OURS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((mut connection, _)) = listener.accept().await else { return };
-        let opener = opener.clone();
+        let Ok((connection, _)) = listener.accept().await else { return };
+        let link = link.clone();
         tokio::spawn(async move {
-            if let Ok(mut stream) = opener.open().await {
-                // Either end may go away at any time; the other then sees the end of its stream.
-                drop(copy_bidirectional_with_sizes(&mut connection, &mut stream, BUFFER, BUFFER).await);
-            }
+            // Either end may go away at any time; the other then sees the end of its stream.
+            drop(link.carry(connection).await);
             drop(place);
         });
     }

@@ -6,11 +6,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The descriptors 3, 4 and 5, which the runtime passes on. They are not passed on further.
+/// The descriptors from 3 on, `count` of them, which this program was started with. They are not passed on further.
 ///
 /// # Errors
 /// `EBADF` where one is not open, `InvalidInput` when called again.
-pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
+pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -23,23 +23,31 @@ pub(crate) fn inherited() -> io::Result<[OwnedFd; 3]> {
         // SAFETY: it is open, it was given to this process for its own, and only one caller ever gets here.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
-    Ok([take(3)?, take(4)?, take(5)?])
+    (3..3 + count).map(take).collect()
 }
 
-/// Makes the process of `command` die with this thread, leave its session, write no core, and have `fds` as
-/// descriptors 3, 4, 5, …
-pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+/// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
+/// keep to the Landlock rules in `files`, where there are any, and have `fds` as descriptors 3, 4, 5, … and no others.
+pub(crate) fn confine(
+    command: &mut Command,
+    fds: &[&OwnedFd],
+    files: Option<&OwnedFd>,
+) -> io::Result<Vec<OwnedFd>> {
     use std::os::unix::process::CommandExt;
     // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
     let high =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
+    let files = files.map(AsRawFd::as_raw_fd);
+    let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
-            let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // One byte, not none: a handler of core dumps that is a pipe takes no notice of none (core(5)).
+            let no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
             if libc::setsid() < 0
+                || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
                 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0
                 || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0
             {
@@ -49,13 +57,69 @@ pub(crate) fn confine(command: &mut Command, fds: &[&OwnedFd]) -> io::Result<Vec
             if u32::try_from(libc::getppid()) != Ok(parent) {
                 libc::_exit(1);
             }
+            if let Some(files) = files
+                && libc::syscall(libc::SYS_landlock_restrict_self, files, 0) < 0
+            {
+                return Err(io::Error::last_os_error());
+            }
             for (target, fd) in (3..).zip(&raw) {
                 if libc::dup2(*fd, target) < 0 {
                     return Err(io::Error::last_os_error());
                 }
             }
+            // What whoever started this program left open is not the VMM's to have.
+            if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+                return Err(io::Error::last_os_error());
+            }
             Ok(())
         });
     }
     Ok(high)
+}
+
+/// The version of Landlock's interface; 0 where the kernel is without it (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: asked for the version, the call takes no pointer.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
+    };
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// Calls that have no safe form because nobody should make them: what a confined process is tried with.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::io::Error;
+
+    pub(crate) fn ptrace_parent() -> Error {
+        // SAFETY: PTRACE_ATTACH takes a process id and two words that it ignores.
+        let result = unsafe { libc::ptrace(libc::PTRACE_ATTACH, libc::getppid(), 0, 0) };
+        assert!(result < 0);
+        Error::last_os_error()
+    }
+
+    pub(crate) fn execve_self() -> Error {
+        let path = c"/proc/self/exe".as_ptr();
+        let words = [path, std::ptr::null()];
+        // SAFETY: the path and both lists end as execve(2) wants them.
+        unsafe { libc::execve(path, words.as_ptr(), words[1..].as_ptr()) };
+        Error::last_os_error()
+    }
+
+    pub(crate) fn map_code() -> Error {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
+        assert_eq!(at, libc::MAP_FAILED);
+        Error::last_os_error()
+    }
+
+    pub(crate) fn kill_parent() -> Error {
+        // SAFETY: signal 0 only asks.
+        let result = unsafe { libc::kill(libc::getppid(), 0) };
+        assert!(result < 0);
+        Error::last_os_error()
+    }
 }

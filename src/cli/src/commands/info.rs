@@ -1,7 +1,7 @@
 //! `info`: what this host has to run boxes with.
 
-use crate::stream;
-use a3s_box_core::{Accel, BoxError, Result};
+use crate::{boundary, stream};
+use a3s_box_core::{BoxError, KvmVerdict, Result};
 use a3s_box_runtime::Engine;
 use clap::Args;
 
@@ -20,21 +20,33 @@ impl Info {
                 serde_json::to_string_pretty(&info).map_err(|e| BoxError::io("cannot print", e.into()))?;
             return stream::line(&json).map(|()| 0);
         }
-        let none = || "not found".to_owned();
-        let boundary = match info.vmm.accel {
-            Accel::Kvm | Accel::Hvf => "hardware virtualization",
-            Accel::Tcg => "software emulation: slow, and a weaker boundary than hardware",
+        let none = || "none".to_owned();
+        stream::line(&format!("Version:  {}", info.version))?;
+        stream::line(&format!("State:    {}", info.home.display()))?;
+        stream::line(&format!("Boxes:    {} ({} running)", info.boxes, info.running))?;
+        stream::line(&format!("Images:   {}", info.images))?;
+        let machine = info
+            .machine
+            .as_ref()
+            .map_or_else(none, |m| format!("{}/{}, {} kernel", m.vmm, m.accel, m.kernel));
+        stream::line(&format!("Machine:  {machine}"))?;
+        if let Some(machine) = info.machine {
+            stream::line(&format!("Boundary: {}", boundary::describe(machine.accel, machine.kernel)))?;
+            if let Some(why) = machine.stepped_down {
+                stream::line(&format!("Because:  {why}"))?;
+            }
+            stream::line(&format!("Kernel:   {}", machine.kernel_file.display()))?;
+        }
+        let kvm = match info.kvm {
+            KvmVerdict::Full => "usable".to_owned(),
+            KvmVerdict::Ring3(reason) => format!("usable with the cpl3 kernel ({reason})"),
+            KvmVerdict::Unusable(reason) => format!("not usable ({reason})"),
         };
-        stream::line(&format!("Version:     {}", info.version))?;
-        stream::line(&format!("State:       {}", info.home.display()))?;
-        stream::line(&format!("Boxes:       {} ({} running)", info.boxes, info.running))?;
-        stream::line(&format!("Images:      {}", info.images))?;
-        stream::line(&format!("VMM:         {} ({})", info.vmm.kind, info.vmm.version.unwrap_or_else(none)))?;
-        stream::line(&format!("Accelerator: {} ({boundary})", info.vmm.accel))?;
-        let kernel = info.kernel.map_or_else(none, |kernel| kernel.display().to_string());
-        stream::line(&format!("Kernel:      {kernel}"))?;
+        stream::line(&format!("KVM:      {kvm}"))?;
+        stream::line(&format!("libkrun:  {}", info.krun.unwrap_or_else(none)))?;
+        stream::line(&format!("QEMU:     {}", info.qemu.unwrap_or_else(none)))?;
         for problem in info.problems {
-            stream::line(&format!("Problem:     {problem}"))?;
+            stream::line(&format!("Problem:  {problem}"))?;
         }
         Ok(0)
     }

@@ -2,6 +2,7 @@
 
 mod create;
 mod df;
+mod doctor;
 mod exec;
 mod history;
 mod image;
@@ -92,6 +93,8 @@ pub(crate) enum Command {
     Version(version::Version),
     /// Show what this host has to run boxes with
     Info(info::Info),
+    /// Find out what is wrong with this host, and what to do about it
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
@@ -130,6 +133,7 @@ impl Command {
             Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),
+            Self::Doctor(command) => command.run(&engine),
         }
     }
 }

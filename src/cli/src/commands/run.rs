@@ -5,8 +5,8 @@ use crate::box_args::BoxArgs;
 use crate::console::{self, RawMode};
 use crate::failure::{OURS, exit_code};
 use crate::stream::{self, Target};
-use crate::{time, trace};
-use a3s_box_core::{Accel, AccelChoice, BoxConfig, BoxError, ErrorKind, ExitReason, Result};
+use crate::{boundary, time, trace};
+use a3s_box_core::{BoxConfig, BoxError, ErrorKind, ExitReason, Result};
 use a3s_box_runtime::{Attachment, BoxRecord, Engine, RunEnd, RunEvent};
 use clap::Args;
 
@@ -28,7 +28,7 @@ impl Run {
         refuse_tty_without_terminal(&self.of, self.detach)?;
         let (config, name) = pull::configure(engine, self.of)?;
         let record = engine.create(config, name)?;
-        say_what_runs(&record);
+        boundary::announce(&record);
         let created = time::now();
         let end = drive(engine, &record, self.detach).await;
         let traced = if self.trace_boot { engine.inspect(record.id.as_str()).ok() } else { None };
@@ -111,16 +111,6 @@ pub(super) fn report(record: &BoxRecord, end: &RunEnd) -> Result<u8> {
             Ok(exit_code(end.code))
         }
         ExitReason::Exited | ExitReason::Stopped | ExitReason::Killed => Ok(exit_code(end.code)),
-    }
-}
-
-/// One line on what boundary the box has, where nobody asked for that one.
-pub(super) fn say_what_runs(record: &BoxRecord) {
-    if record.accel == Accel::Tcg && record.config.accel == AccelChoice::Auto {
-        eprintln!(
-            "note: {}/{}: software emulation, slow and a weaker boundary than hardware",
-            record.vmm, record.accel
-        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! `start`: boots boxes that do not run.
 
-use super::run::{report, say_what_runs, stay};
-use crate::{console, stream};
+use super::run::{report, stay};
+use crate::{boundary, console, stream};
 use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_runtime::{Engine, RunEvent};
 use clap::Args;
@@ -26,7 +26,7 @@ impl Start {
         for name in &self.boxes {
             if self.attach {
                 let record = engine.start(name, console::size())?;
-                say_what_runs(&record);
+                boundary::announce(&record);
                 let attachment = engine.attach(record.id.as_str()).await?;
                 let end = stay(attachment, &record.config).await?;
                 return report(&record, &end);
@@ -43,7 +43,7 @@ impl Start {
 /// Starts a box and waits until its process runs; the exit code to end with, after saying why it does not.
 pub(super) async fn start(engine: &Engine, name: &str) -> Result<u8> {
     let record = engine.start(name, console::size())?;
-    say_what_runs(&record);
+    boundary::announce(&record);
     let mut attachment = engine.attach(record.id.as_str()).await?;
     loop {
         match attachment.next().await? {

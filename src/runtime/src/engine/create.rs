@@ -1,8 +1,9 @@
 //! `create`: settles everything about a box and writes its record.
 
 use super::{Engine, now};
+use crate::preflight::{self, Facts};
 use crate::state::{BoxRecord, ImagePin, Records, State};
-use crate::{host, labels, preflight};
+use crate::{host, labels};
 use a3s_box_core::{BoxConfig, BoxError, BoxId, BoxName, ErrorKind, ExecRequest, Result, Signal, TtySize};
 use a3s_box_image::{Image, ProcessConfig};
 use std::fs::DirBuilder;
@@ -29,7 +30,7 @@ impl Engine {
     /// is left behind.
     pub fn create(&self, config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
         config.validate()?;
-        let machine = preflight::choose(&config)?;
+        let machine = preflight::choose(&config, &Facts::gather(&self.home)?)?;
         let store = self.store()?;
         let image = store.resolve(&config.image)?;
         let process = process(&config, &image)?;
@@ -52,8 +53,10 @@ impl Engine {
             image: pin,
             process,
             stop_signal,
-            vmm: machine.vmm,
-            accel: machine.accel,
+            vmm: machine.rung.vmm,
+            accel: machine.rung.accel,
+            kernel: machine.rung.kernel,
+            stepped_down: machine.stepped_down,
             created_at: now(),
             creator,
         };

@@ -2,12 +2,11 @@
 
 use super::Engine;
 use crate::guest::GuestFiles;
-use crate::preflight;
+use crate::preflight::{self, Facts, Health};
 use crate::state::{State, look};
-use a3s_box_core::{Accel, BoxConfig, BoxState, Result, Vmm};
+use a3s_box_core::{Accel, BoxConfig, BoxState, Kernel, KvmVerdict, Result, Vmm};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 /// What runs boxes on this host, and what there is of them.
 #[derive(Debug, Clone, Serialize)]
@@ -16,10 +15,16 @@ pub struct Info {
     pub version: &'static str,
     /// The state directory.
     pub home: PathBuf,
-    /// What a box gets that asks for nothing special.
-    pub vmm: VmmInfo,
-    /// The guest kernel.
-    pub kernel: Option<PathBuf>,
+    /// What a box gets that asks for nothing special; none where no box runs.
+    pub machine: Option<MachineInfo>,
+    /// What KVM is worth here.
+    pub kvm: KvmVerdict,
+    /// The version of libkrun, where it is part of this build.
+    pub krun: Option<String>,
+    /// What QEMU says its version is, where it is installed.
+    pub qemu: Option<String>,
+    /// The version of Landlock's interface; 0 where the host has none.
+    pub landlock: u32,
     /// Boxes.
     pub boxes: usize,
     /// Boxes that run.
@@ -30,17 +35,19 @@ pub struct Info {
     pub problems: Vec<String>,
 }
 
-/// A VMM and its accelerator.
+/// A VMM, its accelerator, and the kernel that it boots.
 #[derive(Debug, Clone, Serialize)]
-pub struct VmmInfo {
-    /// The program, where it is installed.
-    pub program: Option<PathBuf>,
-    /// What it says its version is.
-    pub version: Option<String>,
-    /// Its kind.
-    pub kind: Vmm,
+pub struct MachineInfo {
+    /// The VMM.
+    pub vmm: Vmm,
     /// What executes the guest.
     pub accel: Accel,
+    /// The flavour of the guest kernel.
+    pub kernel: Kernel,
+    /// The guest kernel's file.
+    pub kernel_file: PathBuf,
+    /// Why it is no better machine.
+    pub stepped_down: Option<String>,
 }
 
 impl Engine {
@@ -49,16 +56,13 @@ impl Engine {
     /// # Errors
     /// Those of reading the state directory. What is missing for running boxes is told, not an error.
     pub fn info(&self) -> Result<Info> {
-        let mut problems = Vec::new();
-        let mut note = |error: a3s_box_core::BoxError| {
-            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            problems.push(format!("{error}{hint}"));
-        };
-        let machine = preflight::choose(&BoxConfig::new("any"));
-        let kernel = GuestFiles::find(&self.home).map_err(&mut note).ok().map(|files| files.kernel);
-        let program = preflight::find_qemu().map_err(&mut note).ok();
-        let (kind, accel) = machine.map_or((Vmm::Qemu, Accel::Tcg), |m| (m.vmm, m.accel));
-        let version = program.as_ref().and_then(version_of);
+        let facts = Facts::gather(&self.home)?;
+        let mut problems: Vec<String> = preflight::checks(&self.home, &facts)
+            .into_iter()
+            .filter(|check| check.health == Health::Broken)
+            .map(|check| format!("{}: {} ({})", check.name, check.found, check.remedy.unwrap_or_default()))
+            .collect();
+        let machine = self.machine(&facts).map_err(|e| problems.push(e.to_string())).ok();
         let state = State::read(&self.home)?;
         let mut running = 0;
         for record in state.records().values() {
@@ -67,18 +71,28 @@ impl Engine {
         Ok(Info {
             version: env!("CARGO_PKG_VERSION"),
             home: self.home.path().to_owned(),
-            vmm: VmmInfo { program, version, kind, accel },
-            kernel,
+            machine,
+            kvm: facts.kvm,
+            krun: facts.krun,
+            qemu: facts.qemu.and_then(|qemu| qemu.version()),
+            landlock: facts.landlock,
             boxes: state.records().len(),
             running,
             images: self.store()?.digests()?.len(),
             problems,
         })
     }
-}
 
-/// The first line of what `program --version` prints.
-fn version_of(program: &PathBuf) -> Option<String> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+    /// What a box gets that asks for nothing special.
+    fn machine(&self, facts: &Facts) -> Result<MachineInfo> {
+        let machine = preflight::choose(&BoxConfig::new("any"), facts)?;
+        let rung = machine.rung;
+        Ok(MachineInfo {
+            vmm: rung.vmm,
+            accel: rung.accel,
+            kernel: rung.kernel,
+            kernel_file: GuestFiles::find(&self.home, rung.kernel)?.kernel,
+            stepped_down: machine.stepped_down,
+        })
+    }
 }

@@ -3,6 +3,7 @@
 mod attach;
 mod create;
 mod df;
+mod doctor;
 mod exec;
 mod history;
 mod image;
@@ -34,10 +35,11 @@ pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
 pub use history::LayerStep;
 pub use image::{ImageView, LayersView};
 pub use images::ImageFilter;
-pub use info::{Info, VmmInfo};
+pub use info::{Info, MachineInfo};
 pub use input::ProcessInput;
 pub use inspect::BoxView;
 pub use pull::PullOptions;
+pub(crate) use start::mkfs_path;
 pub use top::ProcessInfo;
 
 use crate::Home;

@@ -3,8 +3,9 @@
 use super::{Engine, wrong_state};
 use crate::guest::{self, GuestFiles};
 use crate::home::BoxFolder;
+use crate::preflight::{self, Facts, Rung};
 use crate::state::{BoxRecord, State, look};
-use crate::{host, preflight, sys};
+use crate::{host, sys};
 use a3s_box_agent::socket;
 use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, Result, ShimSpec, TtySize, Upper};
 use a3s_box_files::{Lock, Scratch};
@@ -31,7 +32,9 @@ impl Engine {
             let state = State::read(&self.home)?;
             state.find(name)?.clone()
         };
-        let files = GuestFiles::find(&self.home)?;
+        let rung = Rung { vmm: record.vmm, accel: record.accel, kernel: record.kernel };
+        rung.recheck(&record.config, &Facts::gather(&self.home)?)?;
+        let files = GuestFiles::find(&self.home, record.kernel)?;
         let shim = guest::shim()?;
         let rootfs = self.rootfs_of(&record)?;
         let folder = self.home.folder(&record.id);
@@ -145,7 +148,7 @@ impl Engine {
 }
 
 /// `sbin`, where mkfs lives, is not in every user's `PATH`.
-fn mkfs_path() -> std::ffi::OsString {
+pub(crate) fn mkfs_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");
     path
@@ -166,6 +169,7 @@ fn spec(
         accel: record.accel,
         cpus: record.config.cpus,
         memory: record.config.memory,
+        flavor: record.kernel,
         kernel: files.kernel,
         initramfs: files.initramfs,
         rootfs,

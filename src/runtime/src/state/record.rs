@@ -1,6 +1,6 @@
 //! One box as it is kept in `boxes.json`.
 
-use a3s_box_core::{Accel, BoxConfig, BoxId, BoxName, ExecRequest, HostProcess, Signal, Vmm};
+use a3s_box_core::{Accel, BoxConfig, BoxId, BoxName, ExecRequest, HostProcess, Kernel, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 
 /// The image that a box was made from, pinned by content.
@@ -33,6 +33,10 @@ pub struct BoxRecord {
     pub vmm: Vmm,
     /// What executes it, settled when it was created.
     pub accel: Accel,
+    /// The flavour of its kernel, settled when it was created.
+    pub kernel: Kernel,
+    /// Why these three are no better ones, where the choice was left to us.
+    pub stepped_down: Option<String>,
     /// When it was created, in microseconds since the UNIX epoch.
     pub created_at: u64,
     /// Who was going to start it: a box to be removed after its run is of no use once its maker died.

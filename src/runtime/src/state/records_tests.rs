@@ -1,6 +1,6 @@
 use super::super::ImagePin;
 use super::*;
-use a3s_box_core::{Accel, BoxConfig, ExecRequest, Signal, Vmm};
+use a3s_box_core::{Accel, BoxConfig, ExecRequest, Kernel, Signal, Vmm};
 
 fn record(first: u8, name: &str) -> BoxRecord {
     BoxRecord {
@@ -12,6 +12,8 @@ fn record(first: u8, name: &str) -> BoxRecord {
         stop_signal: Signal::TERM,
         vmm: Vmm::Qemu,
         accel: Accel::Tcg,
+        kernel: Kernel::Standard,
+        stepped_down: None,
         created_at: 1,
         creator: None,
     }

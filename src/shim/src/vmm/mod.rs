@@ -1,3 +1,32 @@
-//! The programs that run MicroVMs.
+//! The programs that run MicroVMs, each a child process of the shim.
+//!
+//! A VMM is known by name in this folder only. It is given a [`ShimSpec`] and gives back a [`Machine`]: the
+//! process, what it says, and the [`Link`] to the guest init. What one of them cannot do is told by
+//! [`a3s_box_core::Vmm::capabilities`], and the runtime asks that before anything starts.
 
-pub(crate) mod qemu;
+mod command_line;
+pub(crate) mod krun;
+mod link;
+mod machine;
+mod qemu;
+
+pub(crate) use link::Link;
+pub(crate) use machine::Machine;
+
+use a3s_box_core::{ShimSpec, Vmm};
+
+/// Starts the VMM that `spec` names.
+///
+/// # Errors
+/// What keeps it from being started, ready for a user to read.
+pub(crate) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+    for (what, file) in
+        [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)]
+    {
+        std::fs::File::open(file).map_err(|e| format!("cannot open the {what} {}: {e}", file.display()))?;
+    }
+    match spec.vmm {
+        Vmm::Krun => krun::launch(spec),
+        Vmm::Qemu => qemu::launch(spec),
+    }
+}

@@ -1,7 +1,8 @@
 //! QEMU's command line for a box.
 
+use super::super::command_line::kernel;
 use a3s_box_agent::AGENT_PORT_NAME;
-use a3s_box_core::{Accel, ShimSpec};
+use a3s_box_core::{Accel, Kernel, ShimSpec};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -27,14 +28,14 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     add(&["-machine", machine(spec.accel)]);
-    add(&["-accel", accel(spec), "-cpu", cpu(spec.accel)]);
+    add(&["-accel", accel(spec), "-cpu", cpu(spec)]);
     add(&["-smp", &spec.cpus.to_string(), "-m", &format!("{}M", spec.memory.to_mib())]);
     add(&["-chardev", &format!("socket,id=qmp,fd={QMP_FD}"), "-mon", "chardev=qmp,mode=control"]);
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-device", "virtio-serial-device", "-chardev", &format!("socket,id=agent-socket,fd={AGENT_FD}")]);
     add(&["-device", &format!("virtserialport,id={PORT_ID},chardev=agent-socket,name={AGENT_PORT_NAME}")]);
     add(&["-device", "virtio-rng-device"]);
-    add(&["-append", &kernel_command_line(spec.accel)]);
+    add(&["-append", &kernel(spec)]);
     add(&["-initrd", &format!("/proc/self/fd/{INITRD_FD}")]);
     args.push("-kernel".into());
     args.push(spec.kernel.clone().into());
@@ -64,30 +65,13 @@ fn accel(spec: &ShimSpec) -> &'static str {
     }
 }
 
-fn cpu(accel: Accel) -> &'static str {
-    match accel {
+fn cpu(spec: &ShimSpec) -> &'static str {
+    match spec.accel {
+        // What this register tells, such a host's KVM cannot read.
+        Accel::Kvm if spec.flavor == Kernel::Cpl3 => "host,arch-capabilities=off",
         Accel::Kvm | Accel::Hvf => "host",
         // QEMU lets an `iret` of a program read its stack as the kernel would; with SMAP that stops the kernel.
         Accel::Tcg => "max,-smap",
-    }
-}
-
-/// `reboot=t`: microvm has no keyboard controller to reset through, a triple fault works everywhere.
-fn kernel_command_line(accel: Accel) -> String {
-    let console = if cfg!(target_arch = "aarch64") { "ttyAMA0" } else { "ttyS0" };
-    // Emulated code does not speculate.
-    let mitigations = if accel == Accel::Tcg { " mitigations=off" } else { "" };
-    format!("console={console} quiet loglevel=4 reboot=t panic=-1{mitigations}{}", machine_facts(accel))
-}
-
-/// What the kernel would else spend most of its boot on finding out. On Arm a device tree tells it.
-fn machine_facts(accel: Accel) -> &'static str {
-    match accel {
-        _ if cfg!(target_arch = "aarch64") => "",
-        // The emulated TSC is as good as the host's. The interrupt controller's timer has no TSC deadline mode, its
-        // frequency is QEMU's own; and patching the locks of a guest of one CPU costs more than they do.
-        Accel::Tcg => " tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp",
-        Accel::Kvm | Accel::Hvf => " lapic_timer_hz=1000000000",
     }
 }
 

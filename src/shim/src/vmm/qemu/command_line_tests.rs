@@ -8,6 +8,7 @@ fn spec() -> ShimSpec {
         accel: Accel::Tcg,
         cpus: 2,
         memory: Bytes::mib(512),
+        flavor: Kernel::Standard,
         kernel: "/k/vmlinux".into(),
         initramfs: "/k/initramfs.cpio".into(),
         rootfs: "/r/a,b.erofs".into(),
@@ -47,6 +48,14 @@ fn a_box_without_a_disk_has_one_drive() {
     let line = joined(&ShimSpec { upper: None, cpus: 1, ..spec() });
     assert_eq!(line.matches("-drive").count(), 1);
     assert!(line.contains("-accel tcg "));
+}
+
+#[test]
+fn a_kernel_in_ring_3_is_told_so() {
+    let spec = ShimSpec { accel: Accel::Kvm, flavor: Kernel::Cpl3, cpus: 1, ..spec() };
+    let line = joined(&spec);
+    assert!(line.contains("-cpu host,arch-capabilities=off"));
+    assert!(line.contains("no-kvmapf no-steal-acc"));
 }
 
 #[test]

@@ -1,0 +1,27 @@
+//! What the shim finds out about this host for the runtime.
+
+use serde::{Deserialize, Serialize};
+
+/// What `a3s-box-shim probe` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostProbe {
+    /// The version of libkrun in the shim; none in a build without it.
+    pub krun: Option<String>,
+    /// What KVM is worth.
+    pub kvm: KvmVerdict,
+    /// The version of Landlock's interface; 0 where the host has none.
+    pub landlock: u32,
+}
+
+/// What a throw-away VM on `/dev/kvm` has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvmVerdict {
+    /// It runs all guest code in hardware.
+    Full,
+    /// It runs the guest's ring 3 in hardware and interprets its ring 0, as the reason says.
+    Ring3(String),
+    /// It is of no use, for this reason.
+    Unusable(String),
+}

@@ -1,0 +1,67 @@
+//! What a VMM's process gives up before it runs a guest.
+//!
+//! A guest that breaks out of its VM finds itself in a process that can open nothing but the box's own files,
+//! start nothing, reach no network, look at no other process, and grow no file. Where the host has no Landlock
+//! the first of these does not hold; `a3s-box doctor` says so.
+
+mod landlock;
+mod seccomp;
+
+use a3s_box_core::ShimSpec;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// What a VMM may hold in memory beside the guest's own: a hostile guest must not make it take the host's.
+const OVERHEAD: u64 = 256 << 20;
+/// A stream to the guest is a descriptor, and so is a device.
+const DESCRIPTORS: u64 = 512;
+
+/// What the process still needs.
+pub(crate) struct Needs<'a> {
+    /// The files that it reads.
+    pub(crate) read: &'a [OwnedFd],
+    /// The files that it also writes.
+    pub(crate) write: &'a [OwnedFd],
+    /// How far it may grow a file.
+    pub(crate) file_size: u64,
+    /// The guest's memory.
+    pub(crate) memory: u64,
+}
+
+/// Confines this process, whose only thread this is, for good.
+///
+/// # Errors
+/// What could not be given up.
+pub(crate) fn confine(needs: &Needs<'_>) -> Result<(), String> {
+    limits(needs).map_err(|e| format!("cannot limit the VMM's resources: {e}"))?;
+    landlock::restrict(needs).map_err(|e| format!("cannot confine the VMM's files: {e}"))?;
+    seccomp::restrict().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))
+}
+
+/// What keeps `program`, a VMM that is installed on the host, from all files but its own and those of the box of
+/// `spec`. To be applied by the process that becomes it; none where the host has no Landlock.
+///
+/// # Errors
+/// What could not be kept from it.
+pub(crate) fn files_of(program: &Path, spec: &ShimSpec) -> Result<Option<OwnedFd>, String> {
+    landlock::for_program(program, spec).map_err(|e| format!("cannot confine the VMM's files: {e}"))
+}
+
+fn limits(needs: &Needs<'_>) -> rustix::io::Result<()> {
+    // No other process of this user may look into this one, and it leaves no image when it dies.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    for (resource, most) in [
+        (Resource::Nofile, DESCRIPTORS),
+        (Resource::Fsize, needs.file_size),
+        (Resource::Data, needs.memory + OVERHEAD),
+        (Resource::Memlock, 0),
+        (Resource::Msgqueue, 0),
+    ] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

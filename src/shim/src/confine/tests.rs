@@ -1,0 +1,73 @@
+use super::*;
+use std::fs::File;
+use std::io::{Error, ErrorKind};
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+
+/// Set in the process that is confined: this test program once more.
+const INSIDE: &str = "A3S_TEST_CONFINED";
+const NAME: &str = "confine::tests::a_confined_vmm_can_do_what_it_needs_and_nothing_else";
+
+#[test]
+fn a_confined_vmm_can_do_what_it_needs_and_nothing_else() {
+    if std::env::var_os(INSIDE).is_some() {
+        // The test harness runs a test in a thread of its own, which is what gets confined.
+        return inside();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["mine", "shared", "other"] {
+        std::fs::write(dir.path().join(file), "0123456789").unwrap();
+    }
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program)
+        .args([NAME, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("was confined"), "{text}");
+}
+
+fn inside() {
+    let shared: OwnedFd = File::open("shared").unwrap().into();
+    let mine: OwnedFd = File::options().read(true).write(true).open("mine").unwrap().into();
+    confine(&Needs { read: &[shared], write: &[mine], file_size: 10, memory: 64 << 20 }).unwrap();
+
+    // What a VMM does.
+    std::thread::spawn(|| ()).join().unwrap();
+    File::open("shared").unwrap();
+    let file = File::options().read(true).write(true).open("mine").unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"abc", 3).unwrap();
+    let listener = UnixListener::bind("socket").unwrap();
+    drop(listener);
+    if std::path::Path::new("/dev/kvm").exists() {
+        kvm_ioctls::Kvm::new().unwrap().create_vm().unwrap();
+    }
+
+    // What it does not.
+    let landlock = crate::sys::landlock_version() > 0;
+    let refused = |what: &str, error: Error| {
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{what}: {error}");
+    };
+    if landlock {
+        refused("reading another file", File::open("other").unwrap_err());
+        refused("reading the host's file", File::open("/etc/passwd").unwrap_err());
+        refused("listing a folder", std::fs::read_dir(".").unwrap_err());
+        refused("writing a shared file", File::options().write(true).open("shared").unwrap_err());
+    }
+    refused("making a file", File::create_new("new").unwrap_err());
+    refused("removing a file", std::fs::remove_file("other").unwrap_err());
+    refused("renaming a file", std::fs::rename("other", "mine").unwrap_err());
+    refused("making a folder", std::fs::create_dir("folder").unwrap_err());
+    refused("opening the network", TcpListener::bind("127.0.0.1:0").unwrap_err());
+    refused("reaching a service of the host", UnixStream::connect("socket").unwrap_err());
+    refused("starting a program", Command::new("/bin/true").spawn().unwrap_err());
+    refused("looking into a process", crate::sys::testing::ptrace_parent());
+    refused("becoming another program", crate::sys::testing::execve_self());
+    refused("making code", crate::sys::testing::map_code());
+    refused("killing another process", crate::sys::testing::kill_parent());
+    println!("was confined");
+}

@@ -1,0 +1,44 @@
+//! The VMM's process.
+
+use super::Guest;
+#[cfg(krun)]
+use crate::confine::{Needs, confine};
+#[cfg(krun)]
+use crate::sys;
+use std::process::ExitCode;
+
+/// Runs the guest that `json` describes. It comes back only to say what kept it from doing so.
+pub(crate) fn enter(json: Option<&str>) -> ExitCode {
+    let Some(guest) = json.and_then(|json| serde_json::from_str::<Guest>(json).ok()) else {
+        eprintln!("not to be run by hand: a3s-box-shim starts it");
+        return ExitCode::FAILURE;
+    };
+    eprintln!("{}", run(&guest));
+    ExitCode::FAILURE
+}
+
+#[cfg(krun)]
+fn run(guest: &Guest) -> String {
+    let running = || {
+        let count = super::UPPER_FD - super::INITRD_FD + i32::from(guest.upper.is_some());
+        let files = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
+        // The first is the initramfs, which is in no file system and needs no leave.
+        let [_, read @ ..] = &files[..] else { return Err("the VMM was not given its files".to_owned()) };
+        let (read, write) = read.split_at(read.len() - usize::from(guest.upper.is_some()));
+        confine(&Needs {
+            read,
+            write,
+            file_size: guest.upper.unwrap_or(0),
+            memory: u64::from(guest.memory_mib) << 20,
+        })?;
+        let machine = super::ffi::configure(guest)?;
+        // The files stay open: libkrun opens them by their numbers.
+        Ok(machine.enter())
+    };
+    running().unwrap_or_else(|error: String| error)
+}
+
+#[cfg(not(krun))]
+fn run(_: &Guest) -> String {
+    "this build is without libkrun".to_owned()
+}
