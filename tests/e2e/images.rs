@@ -159,5 +159,13 @@ fn config_toml_is_strict_and_its_bounds_hold() {
     config("");
     home.a3s(&["pull", "--verify"]).arg(&key).arg(&name).run().refused(&["is not signed", "no signature"]);
     assert_eq!(home.a3s(&["images", "-q"]).run().ok(), "");
+    config("[image]\nmax-size = '1500k'\n");
     home.a3s(&["pull", &name]).run().ok();
+    home.a3s(&["create", "--name", "user", &name]).run().ok();
+    let other = registry.push(&given("A3S_TEST_SCRATCH"), "app:2", &[]);
+    home.a3s(&["pull", &other]).run().refused(&["do not fit"]);
+    home.a3s(&["rm", "user"]).run().ok();
+    home.a3s(&["pull", &other]).run().ok();
+    let left = home.a3s(&["images", "--format", "json"]).run().ok();
+    assert_eq!(lines(&left).iter().map(|image| &image["Tag"]).collect::<Vec<_>>(), [&json!("2")]);
 }

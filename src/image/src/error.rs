@@ -239,6 +239,9 @@ impl ImageError {
             Self::Refused { denied: true, .. } => {
                 "check the image's name, and log in with `a3s-box login` if it is private"
             }
+            Self::Refused { answer, .. } if answer.starts_with("429") => {
+                "wait, or log in with `a3s-box login`: registries give more to those they know"
+            }
             Self::Refused { .. } => "try again later",
             Self::Settings { .. } => "see docs/config.md",
             Self::Helper { .. } => "see `credsStore` and `credHelpers` in Docker's config.json",

@@ -3,6 +3,7 @@
 use super::auth::{Challenge, Credentials};
 use super::retry::{Patience, asked_for, is_passing};
 use super::settings::Endpoint;
+use super::wire::Wire;
 use super::{Descriptor, Digest, ImageError, ImageRef, Result};
 use crate::digest::VerifyingReader;
 use crate::manifest::{
@@ -15,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -142,7 +143,8 @@ impl Client {
         let action = format!("get {} from {}", blob.digest, self.endpoint.host);
         let take = |response: Response<Body>| {
             let mut content = Vec::new();
-            let body = VerifyingReader::new(Wire(response.into_body().into_reader()), blob.digest, blob.size);
+            let body =
+                VerifyingReader::new(Wire::new(response.into_body().into_reader()), blob.digest, blob.size);
             match { body }.read_to_end(&mut content) {
                 Ok(_) => Ok(Ok(content)),
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(Err(e)),
@@ -229,13 +231,18 @@ impl Client {
 
     /// Whether the same request may succeed later. What never answered is told at once: a wrong name, most often.
     fn may_recover(&self, error: &ureq::Error) -> bool {
+        let reached = self.reached.load(Ordering::Relaxed);
         match error {
-            ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-                self.reached.load(Ordering::Relaxed)
-            }
-            ureq::Error::HostNotFound => self.reached.load(Ordering::Relaxed),
-            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => true,
-            ureq::Error::ConnectionFailed => true,
+            ureq::Error::HostNotFound | ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => reached,
+            ureq::Error::Io(e) => match e.kind() {
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable => reached,
+                // TLS reports what is wrong with a certificate so.
+                io::ErrorKind::InvalidData => false,
+                _ => true,
+            },
+            ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::ConnectionFailed => true,
             _ => false,
         }
     }
@@ -327,15 +334,6 @@ struct Token {
     access_token: Option<String>,
 }
 
-/// A body whose own failures are all the connection's, whatever kind they are called below.
-pub(super) struct Wire<R>(pub(super) R);
-
-impl<R: Read> Read for Wire<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|e| io::Error::new(io::ErrorKind::ConnectionAborted, e))
-    }
-}
-
 fn unreachable(action: &str, error: ureq::Error) -> ImageError {
     ImageError::Unreachable { action: action.to_owned(), source: Box::new(error) }
 }
@@ -368,6 +366,6 @@ struct Problem {
 /// A whole answer, or none if it is longer than `limit` bytes.
 fn read(response: Response<Body>, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
-    response.into_body().into_reader().take(limit + 1).read_to_end(&mut content)?;
+    Wire::new(response.into_body().into_reader()).take(limit + 1).read_to_end(&mut content)?;
     Ok((content.len() as u64 <= limit).then_some(content))
 }

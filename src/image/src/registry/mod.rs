@@ -13,6 +13,7 @@ mod retry;
 mod settings;
 mod signature;
 mod transfer;
+mod wire;
 
 pub use auth::Credentials;
 pub use keychain::Keychain;

@@ -14,8 +14,8 @@ use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 /// The most of a file of authorities that is read, in bytes.
 const MAX_CA: u64 = 4 << 20;
-/// How often a request is tried that brings nothing, with growing pauses: about a quarter of a minute.
-const TRIES: u32 = 8;
+/// How often a request is tried that brings nothing, with growing pauses: about half a minute.
+const TRIES: u32 = 9;
 
 /// What is said of one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

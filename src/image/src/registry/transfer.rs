@@ -1,6 +1,7 @@
 //! One blob over the network: continued where a connection was cut, and in several ranges at a time if it is large.
 
-use super::client::{Client, Range, Wire};
+use super::client::{Client, Range};
+use super::wire::Wire;
 use super::{Descriptor, ImageError, Result};
 use crate::store::Partial;
 use std::collections::BTreeMap;
@@ -106,7 +107,7 @@ fn append(partial: &mut Partial, response: Response<Body>, watch: &Watch<'_>) ->
         Some(offset) => partial.written() - offset,
         None => partial.written(),
     };
-    let mut body = Wire(response.into_body().into_reader());
+    let mut body = Wire::new(response.into_body().into_reader());
     let mut buffer = vec![0; BUFFER];
     loop {
         if watch.stop.load(Ordering::Relaxed) {
@@ -301,7 +302,7 @@ fn part(
         if offset(blob, &response, start)?.is_none() {
             return Err(lie(blob, "the registry gives a range of it once and then does not"));
         }
-        let mut body = Wire(response.into_body().into_reader()).take(length as u64 - bytes.len() as u64);
+        let mut body = Wire::new(response.into_body().into_reader()).take(length as u64 - bytes.len() as u64);
         let mut buffer = vec![0; BUFFER];
         let failure = loop {
             if stop.load(Ordering::Relaxed) {

@@ -23,7 +23,9 @@ use crate::rootfs::Layer;
 use crate::{Digest, ImageConfig, ImageError, ImageRef, Result};
 use a3s_box_files::{Lock, Scratch, sweep};
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 /// How long others may hold `index.json` or collect garbage; both take milliseconds.
@@ -86,7 +88,18 @@ impl ImageStore {
     /// All images, in the order in which they came. An image whose blobs are damaged is an error in its
     /// place.
     pub fn list(&self) -> Result<Vec<Result<Image>>> {
-        Ok(self.names()?.iter().map(|entry| self.image(entry)).collect())
+        let entries = self.names()?;
+        // Each is three small files: a few cores halve what a user waits for, and fewer images are not worth a thread.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = entries.len().div_ceil(cores).max(64);
+        Ok(thread::scope(|scope| {
+            let read = |part: &[Descriptor]| part.iter().map(|entry| self.image(entry)).collect::<Vec<_>>();
+            let parts: Vec<_> = entries.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+            let join = |part: thread::ScopedJoinHandle<'_, _>| {
+                part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            parts.into_iter().flat_map(join).collect()
+        }))
     }
 
     /// The image that `name` means: a reference, a digest, or a prefix of a digest or image id that only it

@@ -1,11 +1,14 @@
 //! `pull` from Debian's docker-registry, and from registries that misbehave.
 
+use crate::hostile::Served;
 use crate::load::{layout, skopeo};
 use crate::tools::{Home, Peer, Registry, arg};
 use a3s_box_core::{BoxError, ErrorKind};
 use a3s_box_image::{Credentials, Digest, Image, Keychain, PullEvent, Registries, Result};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// What a peer answers to a request.
 type Serve = Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
@@ -185,4 +188,38 @@ fn a_pinned_digest_must_be_what_comes() {
     let home = Home::new();
     let error = refused(&home, &format!("{}/app@{}", peer.host, Digest::of(b"other")), ErrorKind::Corrupt);
     assert!(error.contains("its digest is"), "{error}");
+}
+
+/// The size of the rootfs image that is being built.
+fn growing(home: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(home.join("rootfs")).unwrap().flatten();
+    let growing = files.filter(|file| file.file_name().to_string_lossy().starts_with(".tmp-"));
+    growing.map(|file| file.metadata().map_or(0, |data| data.len())).sum()
+}
+
+#[test]
+fn a_rootfs_image_grows_while_its_layer_still_comes() {
+    let served = Served::plain(&[41], 8 << 20);
+    let home = Home::new();
+    let (dir, grown) = (home.dir.path().to_owned(), Arc::new(AtomicBool::new(false)));
+    let seen = grown.clone();
+    let peer = Peer::start(move |request| {
+        let mut whole = served.answer(request);
+        let large = served.asked(request).is_some_and(|blob| blob.len() > 1 << 20);
+        if large && crate::hostile::range(request).is_none() {
+            // Most of it, and then the connection is cut.
+            whole.truncate(6 << 20);
+        } else if large {
+            // The rest has to wait until what came before it is seen in the image.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while growing(&dir) < 4 << 20 && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            seen.store(growing(&dir) >= 4 << 20, Ordering::SeqCst);
+        }
+        whole
+    });
+    let image = pull(&home, &format!("{}/app", peer.host)).unwrap();
+    assert!(grown.load(Ordering::SeqCst), "nothing was built before all had come");
+    assert!(home.rootfs.path(&image).exists());
 }

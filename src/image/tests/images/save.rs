@@ -39,7 +39,7 @@ fn what_was_saved_loads_to_the_same_image() {
 }
 
 #[test]
-fn skopeo_and_podman_read_what_was_saved() {
+fn skopeo_reads_what_was_saved_in_both_ways() {
     let (home, image, archive) = saved();
     let to = home.path("copy");
     skopeo(
