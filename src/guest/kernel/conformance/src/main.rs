@@ -5,8 +5,11 @@
 //! (`cargo xtask kernel-test`) reads the lines. Knows nothing of boxes.
 
 mod cases;
+#[cfg(target_arch = "x86_64")]
 mod cpu;
 mod sys;
+#[cfg(target_arch = "x86_64")]
+mod traps;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;

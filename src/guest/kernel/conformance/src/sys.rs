@@ -2,7 +2,7 @@
 
 use rustix::process::Pid;
 use std::io;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs `case` in a child process, which ends with it.
 pub fn fork(case: impl FnOnce()) -> io::Result<Pid> {
@@ -111,20 +111,6 @@ impl Drop for Map {
 
 /// How often each kind of signal came since [`count_signals`].
 static CAME: AtomicU64 = AtomicU64::new(0);
-static FAULT: AtomicI32 = AtomicI32::new(0);
-static FAULT_CODE: AtomicI32 = AtomicI32::new(0);
-static FAULT_ADDRESS: AtomicU64 = AtomicU64::new(0);
-
-/// A fault that a program was told of.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The signal.
-    pub signal: i32,
-    /// Its `si_code`.
-    pub code: i32,
-    /// Its `si_addr`.
-    pub address: u64,
-}
 
 /// Counts `signal` from now on instead of dying of it.
 pub fn count_signals(signal: i32, flags: i32) {
@@ -139,35 +125,11 @@ pub fn signals() -> u64 {
     CAME.load(Ordering::SeqCst)
 }
 
-/// Makes a `signal` that an instruction raises go on at the instruction's recovery address, which [`crate::cpu`] keeps
-/// in a register for this.
-pub fn recover_from(signal: i32) {
-    handle(signal, recover, libc::SA_ONSTACK | libc::SA_NODEFER);
-}
+/// What runs when a signal comes.
+pub type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
-/// The fault since this was last called.
-pub fn take_fault() -> Option<Fault> {
-    let signal = FAULT.swap(0, Ordering::SeqCst);
-    (signal != 0).then(|| Fault {
-        signal,
-        code: FAULT_CODE.load(Ordering::SeqCst),
-        address: FAULT_ADDRESS.load(Ordering::SeqCst),
-    })
-}
-
-extern "C" fn recover(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes both, and nobody else knows them yet.
-    let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
-    FAULT_CODE.store(info.si_code, Ordering::SeqCst);
-    // SAFETY: faults carry an address.
-    FAULT_ADDRESS.store(unsafe { info.si_addr() }.addr() as u64, Ordering::SeqCst);
-    FAULT.store(signal, Ordering::SeqCst);
-    crate::cpu::go_on(context);
-}
-
-type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-
-fn handle(signal: i32, handler: Handler, flags: i32) {
+/// Has `handler` run when `signal` comes. It may touch atomics and its arguments, nothing else.
+pub fn handle(signal: i32, handler: Handler, flags: i32) {
     // SAFETY: all zero is a valid sigaction; the handlers here touch nothing but atomics and their arguments.
     let done = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -176,40 +138,6 @@ fn handle(signal: i32, handler: Handler, flags: i32) {
         libc::sigaction(signal, &raw const action, std::ptr::null_mut())
     };
     assert_eq!(done, 0, "sigaction({signal}): {}", io::Error::last_os_error());
-}
-
-/// Handlers that ask for it run on `stack` from now on.
-pub fn alternate_stack(stack: &Map) {
-    let wanted = libc::stack_t { ss_sp: stack.start.cast(), ss_flags: 0, ss_size: stack.len };
-    // SAFETY: callers keep the mapping for as long as the thread lives.
-    let done = unsafe { libc::sigaltstack(&raw const wanted, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "sigaltstack: {}", io::Error::last_os_error());
-}
-
-/// ptrace(2). What it reads is its result.
-pub fn ptrace(request: u32, pid: i32, address: usize, data: usize) -> io::Result<i64> {
-    // SAFETY: addresses are those of the traced process, but for the buffers that callers pass as data.
-    let result = unsafe {
-        *libc::__errno_location() = 0;
-        libc::ptrace(request, pid, address, data)
-    };
-    let error = io::Error::last_os_error();
-    if result == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(result) }
-}
-
-/// The general registers of the stopped process `pid`.
-#[cfg(target_arch = "x86_64")]
-pub fn registers(pid: i32) -> libc::user_regs_struct {
-    // SAFETY: plain numbers, all of which ptrace fills in.
-    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-    ptrace(libc::PTRACE_GETREGS, pid, 0, (&raw mut registers).addr()).expect("PTRACE_GETREGS");
-    registers
-}
-
-/// Sets them.
-#[cfg(target_arch = "x86_64")]
-pub fn set_registers(pid: i32, registers: &libc::user_regs_struct) -> io::Result<()> {
-    ptrace(libc::PTRACE_SETREGS, pid, 0, std::ptr::from_ref(registers).addr()).map(drop)
 }
 
 /// Waits for `pid` to stop or end: its raw status.

@@ -1,7 +1,8 @@
 //! Faults that a program is told of and survives.
 
 use crate::cpu;
-use crate::sys::{Fault, Map, alternate_stack, recover_from, take_fault};
+use crate::sys::Map;
+use crate::traps::{Fault, alternate_stack, recover_from, take_fault};
 
 const PAGE: usize = 4096;
 const SEGV_MAPERR: i32 = 1;
@@ -57,8 +58,9 @@ pub fn of_privilege() {
 
 /// A stack overflow is told on another stack.
 pub fn on_a_full_stack() {
-    let stack = Map::new(64 * 1024, false);
-    alternate_stack(&stack);
+    let len = 64 * 1024;
+    let stack = Map::new(len, false);
+    alternate_stack(&stack, len);
     recover_from(libc::SIGSEGV);
     let near = 0_u8;
     let here = (&raw const near).addr();

@@ -1,7 +1,8 @@
 //! What debuggers and tracers do.
 
 use crate::cpu;
-use crate::sys::{call, fork, ptrace, raise, registers, set_registers, wait};
+use crate::sys::{call, fork, raise, wait};
+use crate::traps::{ptrace, registers, set_registers};
 
 const SIGTRAP_STOP: i32 = (libc::SIGTRAP << 8) | 0x7f;
 const SYSCALL_STOP: i32 = ((libc::SIGTRAP | 0x80) << 8) | 0x7f;
