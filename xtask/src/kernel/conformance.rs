@@ -13,9 +13,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long one round of all cases may take, and the boot before it.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Of which so much from one line to the next: a case has a deadline of its own, which is shorter.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_secs(240);
 const DISK_BYTES: u64 = 256 << 20;
 /// What a kernel says when something is wrong with it.
 const ALARMS: &[&str] = &["Kernel panic", "BUG:", "Oops", "WARNING:", "rcu: INFO"];
