@@ -4,6 +4,7 @@
 //! all. Builds in one cache take turns. What goes into the configuration, and why, is told in `src/guest/kernel`.
 
 mod compile;
+pub(crate) mod conformance;
 mod fragment;
 mod recipe;
 mod source;
@@ -40,6 +41,8 @@ pub(crate) struct Kernel {
 pub(crate) enum Flavor {
     /// Every machine that runs guest code in hardware or emulates it
     Standard,
+    /// Machines whose KVM interprets ring 0: it runs in ring 3
+    Cpl3,
 }
 
 /// Guest architectures.

@@ -41,6 +41,7 @@ enum Command {
     /// Build the initramfs with the guest init
     Guest,
     Kernel(kernel::Kernel),
+    KernelTest(kernel::conformance::KernelTest),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Build => build::run_all().map(|dir| println!("{}", dir.display())),
         Command::Kernel(kernel) => kernel.run(),
+        Command::KernelTest(test) => test.run(),
         Command::Guest => guest::initramfs().map(|path| println!("{}", path.display())),
     };
     match done {

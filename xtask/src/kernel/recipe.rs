@@ -32,12 +32,17 @@ impl Recipe {
     /// Reads the recipe from the repository, and asks the compiler who it is.
     pub(super) fn read(flavor: Flavor, arch: Arch) -> Result<Self> {
         let dir = places::root().join("src/guest/kernel");
-        let fragments = match (flavor, arch) {
-            (Flavor::Standard, Arch::X86_64) => ["box.config", "standard-x86_64.config"],
-            (Flavor::Standard, Arch::Aarch64) => ["box.config", "standard-aarch64.config"],
+        let fragments: &[&str] = match (flavor, arch) {
+            (Flavor::Standard, Arch::X86_64) => &["box.config", "standard-x86_64.config"],
+            (Flavor::Standard, Arch::Aarch64) => &["box.config", "standard-aarch64.config"],
+            (Flavor::Cpl3, Arch::X86_64) => &["box.config", "standard-x86_64.config", "cpl3/x86_64.config"],
+            (Flavor::Cpl3, Arch::Aarch64) => {
+                bail!("the cpl3 kernel is for x86_64: rings are what it is about")
+            }
         };
         let series: &[&str] = match flavor {
             Flavor::Standard => &["patches"],
+            Flavor::Cpl3 => &["patches", "cpl3"],
         };
         let mut patches = Vec::new();
         for folder in series {
@@ -88,6 +93,7 @@ impl Recipe {
     pub(super) fn flavor_name(&self) -> &'static str {
         match self.flavor {
             Flavor::Standard => "standard",
+            Flavor::Cpl3 => "cpl3",
         }
     }
 
