@@ -13,6 +13,7 @@ use crate::stream::{Filled, FrameReader};
 use crate::tcp::{Asked, Connections, Opening};
 use crate::udp::{self, Flows};
 use crate::{Command, explain};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recvfrom};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -185,37 +186,34 @@ impl Traffic {
         let to = asked.name.remote;
         match self.opening(&asked) {
             Ok(opening) => self.connections.open(asked, opening, &mut self.station),
-            Err(decision) => {
+            Err((decision, why)) => {
                 tracing::debug!(%to, rule = decision.rule, reason = decision.reason, "refused");
-                self.connections.refuse(&asked, &decision, &mut self.station);
+                self.connections.refuse(&asked, &decision, why, &mut self.station);
             }
         }
     }
 
-    fn opening(&mut self, asked: &Asked) -> Result<Opening, Decision> {
+    /// The host's end of a connection that the guest asks for, or why there is none.
+    fn opening(&mut self, asked: &Asked) -> Result<Opening, (Decision, Option<Unreachable>)> {
         let (to, from) = (asked.name.remote, asked.name.port);
         let station = &mut self.station;
-        let limited = |rule| Decision::deny(rule, "too many connections");
-        station.limiter.connection(station.open, station.now).map_err(limited)?;
-        let failed = |decision: Decision| {
-            move |error: io::Error| Decision {
-                reason: error.to_string(),
-                ..Decision::deny(decision.rule, "")
-            }
-        };
+        if let Err(rule) = station.limiter.connection(station.open, station.now) {
+            return Err((Decision::deny(rule, "too many connections"), None));
+        }
         if station.identity.is_gateway(to.ip()) && to.port() == dns::PORT {
             let decision = Decision {
                 verdict: a3s_box_core::Verdict::Allow,
                 rule: "built-in: DNS".into(),
                 reason: "the gateway answers for names".into(),
             };
-            let (host, other) = socket::pair().map_err(failed(decision.clone()))?;
+            let (host, other) = socket::pair().map_err(|error| failed(&decision, &error))?;
             self.dns.accept(other, station);
             return Ok(Opening { host, answered: false, watched: false, decision });
         }
         if let Some(neighbour) = self.neighbours.find(to.ip()) {
             let decision = self.neighbours.decision(&neighbour);
-            let host = self.neighbours.connect(&neighbour, from, to).map_err(failed(decision.clone()))?;
+            let connected = self.neighbours.connect(&neighbour, from, to);
+            let host = connected.map_err(|error| failed(&decision, &error))?;
             return Ok(Opening { host, answered: true, watched: false, decision });
         }
         let (decision, watched) = match station.policy.connect(to, station.now) {
@@ -223,9 +221,9 @@ impl Traffic {
             Passage::Inspect(decision) => (decision, true),
         };
         if !decision.is_allow() {
-            return Err(decision);
+            return Err((decision, None));
         }
-        let host = socket::tcp(self.outside(to)).map_err(failed(decision.clone()))?;
+        let host = socket::tcp(self.outside(to)).map_err(|error| failed(&decision, &error))?;
         Ok(Opening { host, answered: false, watched, decision })
     }
 
@@ -334,4 +332,10 @@ impl Traffic {
         station.audit.sum_up(now);
         station.audit.settle(now);
     }
+}
+
+/// What is recorded and what the guest is told of a connection that was allowed and could not be made.
+fn failed(decision: &Decision, error: &io::Error) -> (Decision, Option<Unreachable>) {
+    let why = Errno::from_io_error(error).and_then(Unreachable::of);
+    (Decision::deny(decision.rule.clone(), format!("allowed, but: {error}")), why)
 }

@@ -158,11 +158,6 @@ pub(super) fn read_query(bytes: &[u8]) -> Result<Query, Malformed> {
     Ok(Query { id, name, kind, size, flags, question })
 }
 
-/// The number of a message that is otherwise none.
-pub(super) fn id_of(bytes: &[u8]) -> Option<u16> {
-    bytes.first_chunk::<2>().map(|b| u16::from_be_bytes(*b))
-}
-
 /// Reads the answer to what was asked as `query` under the number `id`.
 pub(super) fn read_answer(bytes: &[u8], query: &Query, id: u16) -> Result<Answer, Malformed> {
     let mut reader = Reader { bytes, at: 0 };
@@ -306,13 +301,18 @@ impl Code {
     }
 }
 
-/// The answer to what is no query.
-pub(super) fn malformed(id: u16) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER);
-    for number in [id, RESPONSE | u16::from(Code::Malformed.number()), 0, 0, 0, 0] {
-        bytes.extend_from_slice(&number.to_be_bytes());
+/// The answer to what is no query, where it is enough of a message to be answered.
+pub(super) fn malformed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let [a, b, c, d] = *bytes.first_chunk::<4>()?;
+    let flags = u16::from_be_bytes([c, d]);
+    if flags & RESPONSE != 0 {
+        return None;
     }
-    bytes
+    let flags = RESPONSE | (flags & OPCODE) | u16::from(Code::Malformed.number());
+    let mut answer = vec![a, b];
+    answer.extend_from_slice(&flags.to_be_bytes());
+    answer.resize(HEADER, 0);
+    Some(answer)
 }
 
 fn wire_name(name: &str) -> Vec<u8> {

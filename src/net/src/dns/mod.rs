@@ -138,8 +138,8 @@ impl Dns {
     ) {
         station.audit.count().queries += 1;
         let Ok(query) = message::read_query(data) else {
-            if let Some(id) = message::id_of(data) {
-                self.reply(client, &message::malformed(id), None, station);
+            if let Some(answer) = message::malformed(data) {
+                self.reply(client, &answer, None, station);
             }
             let decision = Decision::deny("built-in: DNS", "the query is malformed");
             return record(&decision, None, Instant::now(), station);

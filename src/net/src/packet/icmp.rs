@@ -4,6 +4,7 @@ use super::checksum::{self, Sum};
 use super::ip::{self, Datagram};
 use super::link::Identity;
 use super::{ETHERNET, Inbound, PREFIX, Refused, be16};
+use rustix::io::Errno;
 use std::net::IpAddr;
 
 const HEADER: usize = 8;
@@ -75,6 +76,19 @@ pub(crate) enum Unreachable {
     Port,
     /// The policy says no.
     Prohibited,
+}
+
+impl Unreachable {
+    /// What a failed connect(2) says, where a reset would be the wrong word.
+    pub(crate) fn of(error: Errno) -> Option<Self> {
+        match error {
+            Errno::NETUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => {
+                Some(Self::Network)
+            }
+            Errno::HOSTUNREACH | Errno::HOSTDOWN | Errno::TIMEDOUT => Some(Self::Host),
+            _ => None,
+        }
+    }
 }
 
 /// The frame that tells the guest that what it sent in `quote` (from its IP header on) cannot arrive.

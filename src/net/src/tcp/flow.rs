@@ -300,7 +300,7 @@ impl Flow {
         self.download.discard(station);
         match end {
             End::Closed => return self.acknowledge(station),
-            End::Host(error) => match (&self.phase, unreachable(*error)) {
+            End::Host(error) => match (&self.phase, Unreachable::of(*error)) {
                 (Phase::Connecting { .. }, Some(why)) => {
                     let to = self.name.remote.ip();
                     let frame = crate::packet::unreachable(&station.identity, to, why, &self.quote);
@@ -410,15 +410,4 @@ fn segment(options: Options, name: Name, station: &Station) -> usize {
 fn own_segment(name: Name, station: &Station) -> u16 {
     let headers = if name.remote.is_ipv4() { 40 } else { 60 };
     u16::try_from(station.mtu.saturating_sub(headers)).unwrap_or(u16::MAX)
-}
-
-/// What the guest is told where a reset would be the wrong word.
-fn unreachable(error: Errno) -> Option<Unreachable> {
-    match error {
-        Errno::NETUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => {
-            Some(Unreachable::Network)
-        }
-        Errno::HOSTUNREACH | Errno::HOSTDOWN | Errno::TIMEDOUT => Some(Unreachable::Host),
-        _ => None,
-    }
 }

@@ -14,7 +14,7 @@ mod flow;
 mod upload;
 
 use crate::audit::Facts;
-use crate::packet::{Flags, Header, Options, Segment};
+use crate::packet::{Flags, Header, Options, Segment, Unreachable, unreachable};
 use crate::policy::Decision;
 use crate::poll::{Ready, Source};
 use crate::station::Station;
@@ -139,12 +139,23 @@ impl Connections {
         self.flows.insert(id, flow);
     }
 
-    /// Refuses a connection that the guest asked for, and writes it down.
-    pub(crate) fn refuse(&mut self, asked: &Asked, decision: &Decision, station: &mut Station) {
+    /// Refuses a connection that the guest asked for, and writes it down. `why` is for the guest where nobody
+    /// refused it but the way there.
+    pub(crate) fn refuse(
+        &mut self,
+        asked: &Asked,
+        decision: &Decision,
+        why: Option<Unreachable>,
+        station: &mut Station,
+    ) {
         let name = asked.name;
         let facts =
             Facts { address: Some(name.remote.ip()), port: Some(name.remote.port()), ..Facts::default() };
         station.audit.record(NetSubject::Tcp, NetWay::Out, decision, facts);
+        if let Some(why) = why {
+            let frame = unreachable(&station.identity, name.remote.ip(), why, &asked.quote);
+            return station.send(frame);
+        }
         let header = Header {
             source: name.remote,
             destination: name.port,

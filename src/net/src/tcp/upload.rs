@@ -190,10 +190,8 @@ impl Upload {
     pub(super) fn reopen(&mut self, station: &Station) {
         let promised = self.edge.wrapping_sub(self.next);
         let window = count32(self.room(station));
-        let worth = u32::from(u16::MAX).max(count32(MOST / 2));
-        self.must_ack |= promised < count32(LEAST)
-            && window > promised
-            && window.saturating_sub(promised) >= worth.min(count32(LEAST));
+        let small = count32(LEAST / 2);
+        self.must_ack |= promised < small && window.saturating_sub(promised) >= small;
     }
 
     /// The window as it goes into a segment; the guest is held to it.

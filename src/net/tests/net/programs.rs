@@ -29,7 +29,7 @@ fn nginx(lab: &Lab) -> Server {
              -subj /CN=www.example -addext subjectAltName=DNS:www.example 2>/dev/null"
     ));
     let config = format!(
-        "daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/error.log; worker_rlimit_nofile 8192;
+        "user root; daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/error.log; worker_rlimit_nofile 8192;
          events {{ worker_connections 4096; }}
          http {{ access_log off; client_max_body_size 0; client_body_temp_path {dir}/body; proxy_temp_path {dir}/p;
            fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; root {dir}/www; autoindex on;
@@ -134,7 +134,7 @@ lab_test!(a_websocket_stays_open, |lab| {
             "GET /chat HTTP/1.1\r\nHost: ws.example:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
         )
         .unwrap();
-        let mut head = [0; 76];
+        let mut head = [0; 77];
         stream.read_exact(&mut head).unwrap();
         assert!(head.starts_with(b"HTTP/1.1 101"));
         // A bounded form of ten minutes: frames with pauses, then binary ones that look like another request.

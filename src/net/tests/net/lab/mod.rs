@@ -200,7 +200,7 @@ impl Lab {
 
     /// The first guest's network log so far.
     pub(crate) fn records(&self) -> Vec<NetRecord> {
-        self.records_of(0)
+        if self.guests.is_empty() { Vec::new() } else { self.records_of(0) }
     }
 
     /// A guest's network log so far.
