@@ -1,6 +1,7 @@
 //! What a user may ask of a box's network, and what the shim is told of it.
 
 mod cidr;
+mod learn;
 mod ports;
 mod publish;
 mod record;

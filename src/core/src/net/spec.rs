@@ -121,6 +121,4 @@ pub struct NetSpec {
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// The networks that it shares with other boxes.
     pub networks: Vec<NetworkMembership>,
-    /// Whether every destination is noted, for `--net-learn`.
-    pub learn: bool,
 }

@@ -324,6 +324,3 @@ fn wire_name(name: &str) -> Vec<u8> {
     bytes.push(0);
     bytes
 }
-
-#[cfg(test)]
-mod tests;

@@ -320,6 +320,22 @@ impl Dns {
     }
 }
 
+/// Reads bytes as a query, and as the answer to one; what is understood must be writable. For fuzzing.
+pub(crate) fn parsers(bytes: &[u8]) {
+    let example = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01";
+    if let Ok(query) = message::read_query(bytes) {
+        assert!(message::read_query(&query.forward(7)).is_ok_and(|again| again.name == query.name));
+    }
+    if let Ok(query) = message::read_query(example)
+        && let Ok(answer) = message::read_answer(bytes, &query, 1)
+    {
+        let rebuilt = query.answer(Code::of(answer.code), &answer.aliases, &answer.addresses);
+        let again = message::read_answer(&rebuilt, &query, 1);
+        assert!(answer.truncated || again.is_ok_and(|again| again.addresses == answer.addresses));
+    }
+    let _ = message::malformed(bytes);
+}
+
 fn told(addresses: &[(IpAddr, u32)]) -> String {
     let list: Vec<String> = addresses.iter().take(8).map(|(address, _)| address.to_string()).collect();
     if list.is_empty() { "no addresses".into() } else { format!("answered {}", list.join(", ")) }

@@ -225,6 +225,3 @@ fn normalise(name: &[u8]) -> Option<String> {
         && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(b));
     fine.then(|| String::from_utf8_lossy(name).to_ascii_lowercase())
 }
-
-#[cfg(test)]
-mod tests;

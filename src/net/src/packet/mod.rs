@@ -108,6 +108,12 @@ pub(crate) fn ip_header(address: IpAddr) -> usize {
     if address.is_ipv4() { ip::V4_HEADER } else { ip::V6_HEADER }
 }
 
+/// The checksum of an ICMPv6 message from the guest to the gateway whose own checksum is blank.
+pub(crate) fn icmp6_checksum(identity: &Identity, message: &[u8]) -> [u8; 2] {
+    let (from, to) = (identity.guest6.into(), identity.gateway6.into());
+    checksum::Sum::pseudo(from, to, ip::ICMP6, message.len()).add(message).finish()
+}
+
 fn be16(bytes: &[u8], at: usize) -> Result<u16, Refused> {
     bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map(u16::from_be_bytes).ok_or(Refused::Malformed)
 }

@@ -80,6 +80,11 @@ impl Policy {
         self.names.learn(address, name, ttl, now);
     }
 
+    /// The names that the box was answered `address` for.
+    pub(crate) fn names_of(&self, address: IpAddr, now: Instant) -> std::collections::BTreeSet<&str> {
+        self.names.of(address, now)
+    }
+
     /// Whether the box may be told where `name` is.
     pub(crate) fn query(&self, name: &str) -> Decision {
         for rule in &self.rules {

@@ -255,8 +255,11 @@ impl Connections {
         station.open -= 1;
         let (sent, received) = flow.totals();
         let port = if flow.way == NetWay::Out { flow.name.remote.port() } else { flow.name.port };
+        // What it says it is for, or else the name that the box asked for and was told this address.
+        let asked =
+            || Some((*station.policy.names_of(flow.name.remote.ip(), station.now).first()?).to_owned());
         let facts = Facts {
-            name: flow.called.clone(),
+            name: flow.called.clone().or_else(asked),
             address: Some(flow.name.remote.ip()),
             port: Some(port),
             sent,

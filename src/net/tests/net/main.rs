@@ -1,4 +1,5 @@
 //! The network of a box, against a real Linux guest without a VM: see [`lab`].
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 #[macro_use]
 mod lab;
