@@ -24,7 +24,7 @@ fn kill(pid: i32) {
 
 /// Brings a box called `k` to where it is to be hit. The command that is under way then.
 fn bring(home: &Home, when: When) -> Running {
-    let script = "trap '' TERM; while :; do sleep 0.2; done";
+    let script = "trap '' TERM; echo up; while :; do sleep 0.2; done";
     let run = ["run", "--name", "k", "busybox", "sh", "-c", script];
     match when {
         When::Boot => {
@@ -73,11 +73,11 @@ fn hit(when: When, who: Who) {
             let state = home.state("k").unwrap();
             match when {
                 When::Boot => {
-                    out.refused(&["killed"]);
+                    out.refused(&["SIGKILL"]);
                     assert_eq!(state, "failed");
                 }
                 When::Running => {
-                    out.refused(&["killed"]);
+                    out.refused(&["SIGKILL"]);
                     assert_eq!(state, "stopped");
                 }
                 When::Stopping => {

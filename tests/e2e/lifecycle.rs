@@ -5,7 +5,7 @@ use crate::harness::Home;
 #[test]
 fn a_box_is_created_started_stopped_started_again_and_removed() {
     let home = Home::new();
-    let script = "echo started as $(hostname); echo again >> /log; wc -l < /log; trap 'echo bye; exit 3' TERM; sleep 100000 & wait";
+    let script = "trap 'echo bye; exit 3' TERM; echo started as $(hostname); echo again >> /log; wc -l < /log; sleep 100000 & wait";
     let id =
         home.a3s(&["create", "--name", "it", "--hostname", "host", "busybox", "sh", "-c", script]).run().ok();
     assert_eq!(id.len(), 32);
@@ -14,6 +14,7 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
 
     assert_eq!(home.a3s(&["start", "it"]).run().ok(), "it");
     assert_eq!(home.state("it").unwrap(), "running");
+    home.await_log("it", "1\n");
     assert_eq!(home.a3s(&["ps", "-q"]).run().ok(), id[..12]);
     home.a3s(&["rm", "it"]).run().refused(&["running", "rm -f"]);
     assert_eq!(home.a3s(&["stop", "it"]).run().ok(), "it");
@@ -27,6 +28,7 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
 
     // What it wrote to its disk is there again.
     home.a3s(&["start", &id[..4]]).run().ok();
+    home.await_log("it", "2\n");
     home.a3s(&["stop", &id]).run().ok();
     assert_eq!(home.a3s(&["logs", "--tail", "3", "it"]).run().ok(), "started as host\n2\nbye");
     assert_eq!(home.a3s(&["rm", "it"]).run().ok(), "it");
@@ -50,7 +52,9 @@ fn signals_reach_the_process() {
         &[],
         "trap 'echo got usr1' USR1; trap 'echo got int; exit 4' INT; echo up; while :; do sleep 0.1; done",
     );
+    home.await_log("s", "up\n");
     assert_eq!(home.a3s(&["kill", "-s", "USR1", "s"]).run().ok(), "s");
+    home.await_log("s", "got usr1\n");
     assert_eq!(home.a3s(&["kill", "--signal", "SIGINT", "s"]).run().ok(), "s");
     let logs = home.a3s(&["logs", "-f", "s"]).run().ok();
     assert_eq!(logs, "up\ngot usr1\ngot int");
@@ -67,7 +71,9 @@ fn logs_follow_a_box_to_its_end() {
         "echo first; mkfifo /tmp/go; echo second; read y < /tmp/go; echo third; echo oops >&2",
     );
     let mut following = home.a3s(&["logs", "-f", "l"]).spawn();
-    home.exec("l", "until [ -p /tmp/go ]; do sleep 0.05; done; echo go > /tmp/go");
+    // The box may end before this does, and it with the box.
+    home.a3s(&["exec", "l", "sh", "-c", "until [ -p /tmp/go ]; do sleep 0.05; done; echo go > /tmp/go"])
+        .run();
     let out = following.wait();
     assert_eq!((out.ok().as_str(), out.stderr.as_str()), ("first\nsecond\nthird", "oops\n"));
 }
@@ -161,7 +167,7 @@ fn a_box_is_closed_off_as_containers_are() {
     assert_eq!(home.exec("c", "mount -t tmpfs x /mnt 2>/dev/null || echo refused"), "refused");
     assert_eq!(
         home.exec("c", "ls /dev | sort | xargs"),
-        "console core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
     );
     let user =
         home.a3s(&["exec", "-u", "app", "c", "grep", "-E", "CapEff|CapBnd", "/proc/self/status"]).run().ok();
@@ -191,4 +197,22 @@ fn info_and_version_say_what_there_is() {
     assert!(info["problems"].as_array().unwrap().is_empty(), "{info}");
     let images = home.a3s(&["images"]).run().ok();
     assert!(images.lines().nth(1).unwrap().starts_with("busybox"), "{images}");
+}
+
+#[test]
+fn a_box_can_be_waited_for_restarted_and_renamed() {
+    let home = Home::new();
+    home.start("one", &[], "echo run >> /runs; trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done");
+    let mut waiting = home.a3s(&["wait", "one"]).spawn();
+    home.await_log("one", "up\n");
+    home.a3s(&["rename", "one", "two"]).run().ok();
+    home.a3s(&["inspect", "one"]).run().refused(&["no such box"]);
+    assert_eq!(home.a3s(&["restart", "two"]).run().ok(), "two");
+    assert_eq!(waiting.wait().ok(), "5", "it waited for the first run");
+    home.await_log("two", "up\nup\n");
+    assert_eq!(home.exec("two", "wc -l < /runs"), "2");
+    home.a3s(&["create", "--name", "three", "busybox"]).run().ok();
+    home.a3s(&["rename", "three", "two"]).run().refused(&["two", "taken"]);
+    home.a3s(&["stop", "two"]).run().ok();
+    assert_eq!(home.a3s(&["wait", "two", "three"]).run().ok(), "5\n0");
 }

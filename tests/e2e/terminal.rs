@@ -14,29 +14,31 @@ fn a_shell_in_a_box_is_a_terminal() {
     terminal.expect("31 97\r\n/dev/pts/0\r\n");
     terminal.expect("xterm\r\n");
 
-    // A resize is told to the foreground job.
+    // A resize is told to the foreground job. What is typed at a job that has not begun yet would be the shell's.
     terminal.expect("ready> ");
-    terminal.type_in("trap 'stty size' WINCH; echo set\r");
-    terminal.expect("\r\nset\r\n");
+    terminal.type_in("sh -c 'trap \"stty size; exit\" WINCH; echo ar\"\"med; while :; do sleep 0.1; done'\r");
+    terminal.expect("armed\r\n");
     terminal.resize(50, 120);
-    terminal.type_in("\r");
-    terminal.expect("50 120");
+    terminal.expect("50 120\r\n");
 
     // Ctrl-C ends the job, not the shell.
-    terminal.type_in("sleep 1000; echo code $?\r");
-    terminal.expect("code $?\r\n");
+    terminal.expect("ready> ");
+    terminal.type_in("sh -c 'echo slee\"\"ping; exec sleep 1000'\r");
+    terminal.expect("sleeping\r\n");
     terminal.type_in("\x03");
     terminal.expect("ready> ");
     terminal.type_in("echo after $?\r");
     terminal.expect("after 130\r\n");
 
-    // Job control: stop a job, see it, take it back.
-    terminal.type_in("sleep 2000\r");
-    terminal.expect("sleep 2000\r\n");
+    // Job control: stop a job, see it, end it.
+    terminal.expect("ready> ");
+    terminal.type_in("sh -c 'echo slee\"\"ping; exec sleep 2000'\r");
+    terminal.expect("sleeping\r\n");
     terminal.type_in("\x1a");
     terminal.expect("Stopped");
-    terminal.type_in("jobs; kill %1; echo killed\r");
-    terminal.expect("\r\nkilled\r\n");
+    terminal.expect("ready> ");
+    terminal.type_in("jobs; kill -9 %1; wait; echo kil\"\"led\r");
+    terminal.expect("killed\r\n");
 
     terminal.type_in("exit 5\r");
     assert_eq!(terminal.wait(), 5);
@@ -55,8 +57,9 @@ fn exec_gives_a_terminal_too() {
     terminal.expect("in> ");
     terminal.type_in("stty size; test -t 0 && test -t 1 && test -t 2 && echo yes\r");
     terminal.expect("20 60\r\nyes\r\n");
-    terminal.type_in("cat\r");
-    terminal.expect("cat\r\n");
+    terminal.expect("in> ");
+    terminal.type_in("sh -c 'echo g\"\"o; exec cat'\r");
+    terminal.expect("go\r\n");
     terminal.type_in("echoed\r");
     terminal.expect("echoed\r\nechoed\r\n");
     terminal.type_in("\x04");

@@ -1,6 +1,6 @@
 //! A Debian image inside a box is what its tar says, path by path, and writes to it stay in the box.
 
-use crate::harness::{Home, given};
+use crate::harness::{Home, Registry, given};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -137,17 +137,10 @@ fn hash_of(mut from: impl Read) -> (usize, String) {
     }
 }
 
-#[test]
-fn a_debian_image_is_inside_what_its_tar_says_and_stays_so() {
-    let home = Home::empty();
-    home.load("A3S_TEST_DEBIAN", "debian");
-    let expected = tar_says(&given("A3S_TEST_DEBIAN").with_extension("tar"));
-    let run = home.a3s(&["run", "-d", "--name", "d", "--memory", "1g", "debian", "sleep", "100000"]);
-    run.run().ok();
-    let image = home.path().join("rootfs").join(home.inspect("d")["image"]["rootfs"].as_str().unwrap());
-    let before = hash_of(File::open(&image).unwrap());
-
-    let walked = home.a3s(&["exec", "d", "python3", "-c", WALK]).run();
+/// What a box called `name` sees is what a tar says.
+#[track_caller]
+fn assert_inside(home: &Home, name: &str, expected: &BTreeMap<String, String>) {
+    let walked = home.a3s(&["exec", name, "python3", "-c", WALK]).run();
     assert_eq!(walked.code, 0, "{}", walked.stderr);
     let seen: BTreeMap<String, String> = walked
         .text()
@@ -175,6 +168,29 @@ fn a_debian_image_is_inside_what_its_tar_says_and_stays_so() {
         wrong[..wrong.len().min(20)].join("\n")
     );
     assert!(seen.len() > 7000, "{} paths", seen.len());
+}
+
+#[test]
+fn a_debian_image_that_was_pulled_is_inside_what_its_tar_says() {
+    let home = Home::empty();
+    let registry = Registry::start(home.path(), "");
+    let options = ["--format", "oci", "--dest-compress-format", "zstd", "--dest-compress"];
+    let name = registry.push(&given("A3S_TEST_DEBIAN"), "debian:1", &options);
+    home.a3s(&["run", "-d", "--name", "d", "--memory", "1g", &name, "sleep", "100000"]).run().ok();
+    assert_inside(&home, "d", &tar_says(&given("A3S_TEST_DEBIAN").with_extension("tar")));
+}
+
+#[test]
+fn a_debian_image_is_inside_what_its_tar_says_and_stays_so() {
+    let home = Home::empty();
+    home.load("A3S_TEST_DEBIAN", "debian");
+    let expected = tar_says(&given("A3S_TEST_DEBIAN").with_extension("tar"));
+    let run = home.a3s(&["run", "-d", "--name", "d", "--memory", "1g", "debian", "sleep", "100000"]);
+    run.run().ok();
+    let image = home.path().join("rootfs").join(home.inspect("d")["image"]["rootfs"].as_str().unwrap());
+    let before = hash_of(File::open(&image).unwrap());
+
+    assert_inside(&home, "d", &expected);
 
     // What package managers do: new files, replaced and renamed ones, hard links, whole folders gone.
     let package = "set -e; mkdir -p /tmp/p/DEBIAN /tmp/p/usr/share/p /tmp/p/usr/bin; \

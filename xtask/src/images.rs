@@ -67,7 +67,7 @@ pub(crate) fn busybox() -> Result<PathBuf> {
                 .arg(&tar)
                 .arg("."),
         )?;
-        one_layer(layout, &tar, &["--config.cmd", "sh", "--config.env", "PATH=/bin"])
+        one_layer(layout, &tar, &["--config.cmd", "sh", "--config.env", "PATH=/usr/bin:/bin"])
     })
 }
 

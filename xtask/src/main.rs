@@ -40,6 +40,7 @@ enum Command {
     Build,
     /// Build the initramfs with the guest init
     Guest,
+    Kernel(kernel::Kernel),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::E2e(tests) => tests.run(),
         Command::Bench(bench) => bench.run(),
         Command::Build => build::run_all().map(|dir| println!("{}", dir.display())),
+        Command::Kernel(kernel) => kernel.run(),
         Command::Guest => guest::initramfs().map(|path| println!("{}", path.display())),
     };
     match done {

@@ -27,6 +27,11 @@ pub(crate) const RUN: &[Package] = &[
     package("bc", "/usr/bin/bc", "builds the guest kernel"),
     package("libelf-dev", "/usr/include/libelf.h", "builds the guest kernel"),
     package("xz-utils", "/usr/bin/xz", "unpacks the guest kernel's source"),
+    package(
+        "debian-archive-keyring",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "verifies the guest kernel's source",
+    ),
     package("patch", "/usr/bin/patch", "patches the guest kernel's source"),
     package("cpio", "/usr/bin/cpio", "packs the initramfs"),
     package("busybox-static", "/bin/busybox", "is the demo's and the tests' smallest image"),
@@ -39,6 +44,8 @@ pub(crate) const TEST: &[Package] = &[
     package("mmdebstrap", "/usr/bin/mmdebstrap", "makes a Debian image"),
     package("skopeo", "/usr/bin/skopeo", "copies images between formats and to a registry"),
     package("docker-registry", "/usr/bin/docker-registry", "is the registry that tests pull from"),
+    package("buildah", "/usr/bin/buildah", "builds and pushes an image that we pull"),
+    package("openssl", "/usr/bin/openssl", "makes a test registry's certificates and signatures"),
     package("zstd", "/usr/bin/zstd", "is the peer of our decompression"),
     package("libcap2-bin", "/sbin/setcap", "gives a test image file capabilities"),
     package("iproute2", "/sbin/ip", "lays the network tests' namespaces out"),
@@ -52,6 +59,12 @@ pub(crate) const TEST: &[Package] = &[
     package("iperf3", "/usr/bin/iperf3", "measures the network"),
     package("passt", "/usr/bin/passt", "is the network's peer in the benchmark"),
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
+];
+
+/// What benchmarks compare with.
+pub(crate) const BENCH: &[Package] = &[
+    package("podman", "/usr/bin/podman", "is the peer of our pull"),
+    package("gzip", "/bin/gzip", "is its floor"),
 ];
 
 /// Installs what is missing of `wanted`.

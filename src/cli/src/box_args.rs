@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// An env file longer than this is no env file.
 const MAX_ENV_FILE: u64 = 16 << 20;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct BoxArgs {
     /// Name of the box; one is invented when absent
     #[arg(long)]
@@ -39,15 +39,16 @@ pub(crate) struct BoxArgs {
     /// Host name inside the box; the box's short id when absent
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Number of vCPUs
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    cpus: u32,
-    /// Memory of the guest
-    #[arg(short, long, default_value = "512m", value_name = "SIZE")]
-    memory: Bytes,
-    /// Size of the writable layer's disk; space is taken as it is written
-    #[arg(long, default_value = "10g", value_name = "SIZE")]
-    disk: Bytes,
+    /// Number of vCPUs; what the image asks for when absent, else 1
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// Memory of the guest; what the image asks for when absent, else 512m
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<Bytes>,
+    /// Size of the writable layer's disk, whose space is taken as it is written; what the image asks for when absent,
+    /// else 10g
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Bytes>,
     /// Keep the writable layer in the guest's memory
     #[arg(long)]
     ephemeral: bool,
@@ -77,21 +78,31 @@ pub(crate) struct BoxArgs {
 }
 
 impl BoxArgs {
-    /// What was asked for.
-    pub(crate) fn config(self) -> Result<(BoxConfig, Option<BoxName>)> {
+    /// The image.
+    pub(crate) fn image(&self) -> &str {
+        self.image_and_command.first().map_or("", String::as_str)
+    }
+
+    /// Whether the command is to read from a terminal.
+    pub(crate) fn wants_terminal(&self) -> bool {
+        self.tty && self.interactive
+    }
+
+    /// What was asked for, over `defaults`.
+    pub(crate) fn config(self, defaults: BoxConfig) -> Result<(BoxConfig, Option<BoxName>)> {
         let (image, command) = split(self.image_and_command);
-        let mut config = BoxConfig::new(image);
+        let mut config = BoxConfig { image, ..defaults };
         config.command = command;
         config.entrypoint = self.entrypoint.map(|e| if e.is_empty() { Vec::new() } else { vec![e] });
-        config.env = environment(&self.env, &self.env_file)?;
-        config.workdir = self.workdir;
+        config.env.extend(environment(&self.env, &self.env_file)?);
+        config.workdir = self.workdir.or(config.workdir);
         config.user = self.user;
         config.hostname = self.hostname;
         config.tty = self.tty;
         config.interactive = self.interactive;
-        config.cpus = self.cpus;
-        config.memory = self.memory;
-        config.disk = self.disk;
+        config.cpus = self.cpus.unwrap_or(config.cpus);
+        config.memory = self.memory.unwrap_or(config.memory);
+        config.disk = self.disk.unwrap_or(config.disk);
         config.ephemeral = self.ephemeral;
         config.auto_remove = self.rm;
         config.no_new_privs = no_new_privs(&self.security_opt)?;

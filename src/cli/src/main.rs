@@ -8,6 +8,7 @@ mod box_args;
 mod commands;
 mod console;
 mod failure;
+mod progress;
 #[cfg(test)]
 mod reference;
 mod stream;

@@ -18,6 +18,7 @@ const TAIL: &str = "## Environment
 | `A3S_HOME` | the state directory, in place of `~/.a3s` |
 | `A3S_BOX_KERNEL_DIR` | the folder of the guest's `vmlinux` and `initramfs.cpio`, in place of those installed |
 | `A3S_BOX_QEMU` | the QEMU program, in place of the one in `PATH` |
+| `DOCKER_CONFIG` | the folder of Docker's `config.json`, in place of `~/.docker` |
 | `RUST_LOG` | what is logged on standard error, such as `debug` or `a3s_box_runtime=trace` |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | the proxy for registries |
 
@@ -49,7 +50,7 @@ fn section(text: &mut String, command: &Command) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
-    write!(text, "\n## {}\n\n{about}.\n\n```text\n{usage}\n```\n", command.get_name()).unwrap();
+    write!(text, "\n## {}\n\n{about}.\n\n```text\n{usage}\n```\n", title(command)).unwrap();
     let options: Vec<&Arg> =
         command.get_arguments().filter(|a| !a.is_positional() && a.get_id() != "help").collect();
     if !options.is_empty() {
@@ -58,6 +59,15 @@ fn section(text: &mut String, command: &Command) {
     for option in options {
         writeln!(text, "| {} | {} |", names(option), meaning(option)).unwrap();
     }
+    for command in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        section(text, command);
+    }
+}
+
+/// The command's name, after that of the command that it belongs to.
+fn title(command: &Command) -> &str {
+    let full = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    full.strip_prefix("a3s-box ").unwrap_or(full)
 }
 
 fn names(option: &Arg) -> String {

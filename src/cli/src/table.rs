@@ -18,3 +18,12 @@ pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// `text` without control characters, and cut to `width` letters.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.chars().count() <= width {
+        return clean;
+    }
+    clean.chars().take(width - 1).chain(['…']).collect()
+}

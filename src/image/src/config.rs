@@ -21,6 +21,27 @@ pub struct ImageConfig {
     pub config: ProcessConfig,
     /// The digests of the unpacked layers.
     pub(crate) rootfs: RootfsConfig,
+    /// How the image was made, the oldest step first, as its maker wrote it.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Step>,
+}
+
+/// A step of an image's making.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    /// When, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The command.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
+    /// A remark.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    /// Whether it made no layer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
 }
 
 /// What the image asks for when it is run. Empty means that the image does not say.
@@ -157,7 +178,8 @@ mod tests {
         let chain = |diff_ids: Vec<Digest>| {
             let rootfs = RootfsConfig { kind: "layers".into(), diff_ids };
             let config = ProcessConfig::default();
-            ImageConfig { platform: Platform::host(), created: None, config, rootfs }.chain_id()
+            ImageConfig { platform: Platform::host(), created: None, config, rootfs, history: Vec::new() }
+                .chain_id()
         };
         assert_eq!(chain(vec![a, b]), Digest::of(format!("{a} {b}").as_bytes()));
         assert_ne!(chain(vec![a, b]), chain(vec![b, a]));

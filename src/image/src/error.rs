@@ -85,6 +85,16 @@ pub enum ImageError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// An image that does not fit into what the store may hold.
+    #[error("{need} more do not fit: {used} of the store's {limit} are in use or your own")]
+    NoRoom {
+        /// What is to come.
+        need: Bytes,
+        /// What cannot go.
+        used: Bytes,
+        /// The store's limit.
+        limit: Bytes,
+    },
     /// Another process held a lock for too long.
     #[error("waited too long for another process to finish with {path}")]
     Locked {
@@ -109,6 +119,33 @@ pub enum ImageError {
         /// Whether credentials are missing or wrong.
         denied: bool,
     },
+    /// A configuration that makes no sense.
+    #[error("{what}")]
+    Settings {
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// A credential helper that failed.
+    #[error("{program} failed: {said}")]
+    Helper {
+        /// The helper.
+        program: String,
+        /// What it printed.
+        said: String,
+    },
+    /// An image without a signature that the user's policy asks for.
+    #[error("image {image} is not signed as the policy for {prefix} asks: {reason}")]
+    Unsigned {
+        /// The image.
+        image: String,
+        /// The policy.
+        prefix: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// A caller's own failure, from within a call of its own.
+    #[error("{0}")]
+    Caller(BoxError),
     /// The operating system refused.
     #[error("cannot {action}")]
     Io {
@@ -159,19 +196,27 @@ impl ImageError {
         }
     }
 
+    /// Whether there was no room to write.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Io { .. }) && self.kind() == ErrorKind::OutOfSpace
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidReference { .. } | Self::InvalidDigest { .. } | Self::Ambiguous { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Self::InvalidReference { .. }
+            | Self::InvalidDigest { .. }
+            | Self::Ambiguous { .. }
+            | Self::Settings { .. } => ErrorKind::InvalidInput,
+            Self::Helper { .. } | Self::Unsigned { .. } => ErrorKind::Permission,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::SeveralNames { .. } | Self::InUse { .. } => ErrorKind::WrongState,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Unsupported { .. } | Self::NoPlatform { .. } => ErrorKind::Unsupported,
-            Self::TooLarge { .. } => ErrorKind::OutOfSpace,
+            Self::TooLarge { .. } | Self::NoRoom { .. } => ErrorKind::OutOfSpace,
             Self::Locked { .. } => ErrorKind::Timeout,
             Self::Refused { denied: true, .. } => ErrorKind::Permission,
             Self::Unreachable { .. } | Self::Refused { .. } => ErrorKind::Unavailable,
+            Self::Caller(error) => error.kind(),
             Self::Io { source, .. } => source.kind().into(),
         }
     }
@@ -188,23 +233,32 @@ impl ImageError {
             Self::Unsupported { .. } => "use an OCI image or the output of `docker save`",
             Self::NoPlatform { .. } => "use an image that is built for this machine",
             Self::TooLarge { .. } => "the input may be hostile; use a smaller image",
+            Self::NoRoom { .. } => "raise `image.max-size` in config.toml, or remove boxes and images",
             Self::Locked { .. } => "see whether that process hangs, and end it",
             Self::Unreachable { .. } => "check the network and the registry's name",
-            Self::Refused { denied: true, .. } => "check the image's name, and that it is public",
+            Self::Refused { denied: true, .. } => {
+                "check the image's name, and log in with `a3s-box login` if it is private"
+            }
             Self::Refused { .. } => "try again later",
+            Self::Settings { .. } => "see docs/config.md",
+            Self::Helper { .. } => "see `credsStore` and `credHelpers` in Docker's config.json",
+            Self::Unsigned { .. } => "get a signed image, or change `verify` in config.toml",
             Self::Io { source, .. } if ErrorKind::from(source.kind()) == ErrorKind::OutOfSpace => {
                 "free some space, or move A3S_HOME to a larger disk"
             }
             Self::Io { source, .. } if ErrorKind::from(source.kind()) == ErrorKind::Unavailable => {
                 "check the network and try again"
             }
-            Self::Io { .. } => return None,
+            Self::Caller(_) | Self::Io { .. } => return None,
         })
     }
 }
 
 impl From<ImageError> for BoxError {
     fn from(error: ImageError) -> Self {
+        if let ImageError::Caller(error) = error {
+            return error;
+        }
         let shown = BoxError::new(error.kind(), error.to_string());
         let shown = match error.hint() {
             Some(hint) => shown.with_hint(hint),

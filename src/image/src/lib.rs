@@ -14,15 +14,18 @@ mod manifest;
 mod reference;
 mod registry;
 mod rootfs;
+mod save;
 mod store;
 mod tar;
 
-pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig};
+pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig, Step};
 pub use digest::Digest;
 pub use error::{ImageError, Result};
 pub use load::Loaded;
 pub use manifest::{Descriptor, Manifest, Platform};
 pub use reference::ImageRef;
-pub use registry::{Credentials, PullEvent};
+pub use registry::{
+    Credentials, Keychain, PublicKey, Pull, PullEvent, Registries, RegistrySettings, VerifyPolicy, log_in,
+};
 pub use rootfs::{Layer, Limits, RootfsCache, build};
-pub use store::{Image, ImageStore, Removed};
+pub use store::{Damage, Image, ImageStore, Lease, Pruned, Removed};

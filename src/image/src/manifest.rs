@@ -6,6 +6,7 @@ use crate::{Digest, ImageError, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 /// The largest index or manifest that is read, in bytes: the limit that registries keep.
 pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
@@ -78,8 +79,8 @@ impl Platform {
         Self { os: "linux".into(), architecture: architecture.into(), variant: None }
     }
 
-    /// Whether an image for `offered` runs here. Without a variant it does; with one, only the baseline of
-    /// the architecture surely does.
+    /// Whether an image for `offered` does where this platform is wanted. Without a variant it does; with one, only
+    /// the wanted one and the baseline of the architecture surely do.
     pub(crate) fn accepts(&self, offered: &Self) -> bool {
         let baseline = match self.architecture.as_str() {
             "amd64" => "v1",
@@ -88,7 +89,33 @@ impl Platform {
         };
         self.os == offered.os
             && self.architecture == offered.architecture
-            && offered.variant.as_deref().is_none_or(|v| v.is_empty() || v == baseline)
+            && offered
+                .variant
+                .as_deref()
+                .is_none_or(|v| v.is_empty() || v == baseline || Some(v) == self.variant.as_deref())
+    }
+}
+
+impl FromStr for Platform {
+    type Err = ImageError;
+
+    /// Parses `linux/arm64` and `linux/arm/v7`.
+    fn from_str(text: &str) -> Result<Self> {
+        let word = |part: &&str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            [os, architecture] | [os, architecture, _] if parts.iter().all(word) => Ok(Self {
+                os: os.into(),
+                architecture: architecture.into(),
+                variant: parts.get(2).map(|variant| (*variant).to_owned()),
+            }),
+            _ => {
+                Err(ImageError::Settings { what: format!("{text:?} is not a platform, such as linux/arm64") })
+            }
+        }
     }
 }
 

@@ -44,6 +44,19 @@ impl ImageRef {
         self.digest
     }
 
+    /// The same without the digest, where a tag is left then.
+    #[must_use]
+    pub fn by_tag(&self) -> Self {
+        Self { digest: self.digest.filter(|_| self.tag.is_none()), ..self.clone() }
+    }
+
+    /// The repository alone, without tag and digest, as people write it: `alpine`, `user/app`.
+    pub fn familiar_name(&self) -> String {
+        let name = format!("{}/{}", self.registry, self.repository);
+        let Some(rest) = name.strip_prefix("docker.io/") else { return name };
+        rest.strip_prefix("library/").unwrap_or(rest).to_owned()
+    }
+
     /// The short form, without what Docker fills in by itself: `alpine:3`, `user/app:tag`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();

@@ -10,13 +10,15 @@ mod engine;
 mod guest;
 mod home;
 mod host;
+mod labels;
 mod preflight;
+mod settings;
 mod state;
 mod sys;
 
 pub use engine::{
-    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, Info, ProcessInfo,
-    ProcessInput, RunEnd, RunEvent, VmmInfo,
+    Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView,
+    Info, LayerStep, LayersView, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage, VmmInfo,
 };
 pub use home::Home;
 pub use state::{BoxRecord, ImagePin};

@@ -75,8 +75,8 @@ pub(crate) fn wire(exit: &RunExit) -> End {
 fn stage_name(stage: BootPhase) -> &'static str {
     match stage {
         BootPhase::Shim => "starting the VMM",
-        BootPhase::Vmm => "VMM started, no sign of the kernel",
-        BootPhase::Kernel => "kernel started",
+        BootPhase::Vmm => "VMM started, and the guest is silent",
+        BootPhase::Kernel => "the guest's console spoke",
         BootPhase::Init => "guest init opened its port",
         BootPhase::Agent => "guest init answered",
         BootPhase::Process | BootPhase::Output | BootPhase::Exit | BootPhase::Ended => {

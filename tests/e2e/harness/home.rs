@@ -63,6 +63,11 @@ impl Home {
         views.pop().unwrap()
     }
 
+    /// Waits until a box has written `text`.
+    pub fn await_log(&self, name: &str, text: &str) {
+        eventually(text, || self.a3s(&["logs", name]).run().text().contains(text).then_some(()));
+    }
+
     /// The state of a box, as `ps -a` tells it.
     pub fn state(&self, name: &str) -> Option<String> {
         let lines = self.a3s(&["ps", "-a", "--format", "json"]).run().ok();

@@ -1,14 +1,16 @@
 //! What tests are written in: a state directory of a test's own ([`Home`]), commands of `a3s-box` in it with a
-//! deadline ([`A3s`], [`Running`]), and a terminal ([`pty::Terminal`]).
+//! deadline ([`A3s`], [`Running`]), a terminal ([`pty::Terminal`]), and a registry ([`Registry`]).
 //!
 //! Programs and images come from `cargo xtask e2e`, in the environment.
 
 mod command;
 mod home;
 pub mod pty;
+mod registry;
 
 pub use command::{A3s, Running};
 pub use home::Home;
+pub use registry::Registry;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

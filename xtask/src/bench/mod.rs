@@ -2,6 +2,7 @@
 //! written to `docs/benchmarks.md`.
 
 mod boot;
+mod image;
 mod report;
 mod rootfs;
 
@@ -23,6 +24,12 @@ enum What {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// Pulling an image until it can run, against skopeo with umoci, and podman
+    Image {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Building a rootfs image, against decompressing its layers
     Rootfs {
         /// Rounds that count
@@ -35,6 +42,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self.what {
             What::Boot { rounds } => boot::run(rounds),
+            What::Image { rounds } => image::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),
         }
     }

@@ -16,10 +16,7 @@ pub(crate) struct Create {
 
 impl Create {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
-        let (config, name) = self.of.config()?;
-        if !engine.has_image(&config.image)? {
-            pull::fetch(engine, &config.image)?;
-        }
+        let (config, name) = pull::configure(engine, self.of)?;
         let record = engine.create(config, name)?;
         stream::line(record.id.as_str())?;
         Ok(0)

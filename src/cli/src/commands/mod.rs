@@ -1,22 +1,33 @@
 //! The commands, one a file.
 
 mod create;
+mod df;
 mod exec;
+mod history;
+mod image;
 mod images;
+mod import;
 mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod start;
 mod stop;
+mod tag;
 mod top;
 mod version;
+mod wait;
 
 use a3s_box_core::{BoxError, Result};
 use a3s_box_runtime::{Engine, Home};
@@ -39,8 +50,14 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Stop boxes
     Stop(stop::Stop),
+    /// Stop boxes and start them again
+    Restart(restart::Restart),
+    /// Wait until boxes have ended, and print their exit codes
+    Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
+    /// Give a box another name
+    Rename(rename::Rename),
     /// Remove boxes
     Rm(rm::Rm),
     /// Show everything known about boxes, as JSON
@@ -53,8 +70,24 @@ pub(crate) enum Command {
     Pull(pull::Pull),
     /// Load images from an OCI layout or a `docker save` archive
     Load(load::Load),
+    /// Save images as an archive
+    Save(save::Save),
+    /// Make an image of a root file system's tar
+    Import(import::Import),
+    /// Give an image a further name
+    Tag(tag::Tag),
+    /// Show how an image was made
+    History(history::History),
+    /// Look into images, and take care of them
+    Image(image::Image),
     /// Remove images
     Rmi(rmi::Rmi),
+    /// Log in to a registry
+    Login(login::Login),
+    /// Log out of a registry
+    Logout(logout::Logout),
+    /// Show what takes up the disk
+    Df(df::Df),
     /// Show the version
     Version(version::Version),
     /// Show what this host has to run boxes with
@@ -76,6 +109,9 @@ impl Command {
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),
             Self::Stop(command) => block_on(command.run(&engine)),
+            Self::Restart(command) => block_on(command.run(&engine)),
+            Self::Wait(command) => block_on(command.run(&engine)),
+            Self::Rename(command) => command.run(&engine),
             Self::Kill(command) => block_on(command.run(&engine)),
             Self::Rm(command) => block_on(command.run(&engine)),
             Self::Inspect(command) => command.run(&engine),
@@ -83,7 +119,15 @@ impl Command {
             Self::Images(command) => command.run(&engine),
             Self::Pull(command) => command.run(&engine),
             Self::Load(command) => command.run(&engine),
+            Self::Save(command) => command.run(&engine),
+            Self::Import(command) => command.run(&engine),
+            Self::Tag(command) => command.run(&engine),
+            Self::History(command) => command.run(&engine),
+            Self::Image(command) => command.run(&engine),
             Self::Rmi(command) => command.run(&engine),
+            Self::Login(command) => command.run(&engine),
+            Self::Logout(command) => command.run(&engine),
+            Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),
         }

@@ -49,7 +49,13 @@ impl Ps {
                 vec![
                     id(view),
                     record.config.image.clone(),
-                    format!("\"{}\"", shorten(&record.process.args.join(" "), self.no_trunc)),
+                    format!(
+                        "\"{}\"",
+                        table::shorten(
+                            &record.process.args.join(" "),
+                            if self.no_trunc { usize::MAX } else { 20 }
+                        )
+                    ),
                     format!("{} ago", time::since(record.created_at)),
                     status(view),
                     format!("{}/{}", record.vmm, record.accel),
@@ -78,13 +84,4 @@ fn status(view: &BoxView) -> String {
         (BoxState::Failed, Some(exit)) => format!("Failed ({}){}", exit.code, ago(exit.at)),
         (state, None) => state.to_string(),
     }
-}
-
-fn shorten(text: &str, whole: bool) -> String {
-    const WIDTH: usize = 20;
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if whole || clean.chars().count() <= WIDTH {
-        return clean;
-    }
-    clean.chars().take(WIDTH - 1).chain(['…']).collect()
 }

@@ -1,16 +1,29 @@
 //! `pull`: images from registries.
 
+use crate::box_args::BoxArgs;
+use crate::progress::Progress;
 use crate::stream;
-use a3s_box_core::{Bytes, Result};
-use a3s_box_image::{Image, ImageRef, PullEvent};
-use a3s_box_runtime::Engine;
+use a3s_box_core::{BoxConfig, BoxName, Result};
+use a3s_box_image::{Image, ImageRef, Platform};
+use a3s_box_runtime::{Engine, PullOptions};
 use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Pull {
     /// Print the image's name alone
     #[arg(short, long)]
     quiet: bool,
+    /// Pull for this platform, such as linux/arm64, in place of this host's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// Take the image only if it is signed with this public key (PEM), whatever config.toml says
+    #[arg(long, value_name = "KEY")]
+    verify: Option<PathBuf>,
+    /// `json` prints a JSON object an event
+    #[arg(long, value_name = "FORMAT", value_parser = ["json", "text"], default_value = "text")]
+    format: String,
     /// Image
     #[arg(value_name = "IMAGE")]
     image: ImageRef,
@@ -18,11 +31,19 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
-        let image = engine.pull(&self.image, &mut |event| {
-            if !self.quiet {
-                say(&event);
-            }
-        })?;
+        let json = self.format == "json";
+        let progress = match (json, self.quiet) {
+            (true, false) => Progress::json(),
+            (_, true) => Progress::Quiet,
+            (false, false) => Progress::shown(),
+        };
+        let options = PullOptions { platform: self.platform, verify: self.verify };
+        let image = pull(engine, &self.image, &options, &progress)?;
+        if json {
+            let (name, id) = (self.image.to_string(), image.id());
+            let pulled = json!({"event": "pulled", "image": name, "digest": image.digest, "id": id});
+            return stream::line(&pulled.to_string()).map(|()| 0);
+        }
         if !self.quiet {
             stream::line(&format!("Digest: {}", image.digest))?;
         }
@@ -31,17 +52,26 @@ impl Pull {
     }
 }
 
-/// Pulls the image that `run` and `create` find missing; all that is said goes to standard error.
-pub(super) fn fetch(engine: &Engine, name: &str) -> Result<Image> {
-    let reference: ImageRef = name.parse()?;
-    eprintln!("image {} is not here, pulling it", reference.familiar());
-    engine.pull(&reference, &mut |event| say(&event))
+/// What `run` and `create` are asked for, over what the image asks for, which is pulled where it is missing. What
+/// makes no sense is refused before that.
+pub(super) fn configure(engine: &Engine, asked: BoxArgs) -> Result<(BoxConfig, Option<BoxName>)> {
+    let image = asked.image().to_owned();
+    asked.clone().config(BoxConfig::new(image.as_str()))?;
+    if !engine.has_image(&image)? {
+        fetch(engine, &image)?;
+    }
+    asked.config(engine.defaults(&image)?)
 }
 
-fn say(event: &PullEvent) {
-    match event {
-        PullEvent::Resolved { digest } => eprintln!("{digest}"),
-        PullEvent::Started { digest, size } => eprintln!("{}: pulling {}", digest.short(), Bytes(*size)),
-        PullEvent::Received { .. } => {}
-    }
+/// Pulls an image that is missing; all that is said goes to standard error.
+fn fetch(engine: &Engine, name: &str) -> Result<Image> {
+    let reference: ImageRef = name.parse()?;
+    eprintln!("image {} is not here, pulling it", reference.familiar());
+    pull(engine, &reference, &PullOptions::default(), &Progress::shown())
+}
+
+fn pull(engine: &Engine, image: &ImageRef, options: &PullOptions, progress: &Progress) -> Result<Image> {
+    let pulled = engine.pull(image, options, &|event| progress.tell(event));
+    progress.finish();
+    pulled
 }

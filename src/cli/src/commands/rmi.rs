@@ -7,6 +7,9 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Rmi {
+    /// Take all names of an id; an image that boxes use loses its name and stays for them
+    #[arg(short, long)]
+    force: bool,
     /// Images, by name or id
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -15,8 +18,8 @@ pub(crate) struct Rmi {
 impl Rmi {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
         for name in &self.images {
-            let removed = engine.rmi(name)?;
-            if let Some(name) = removed.untagged {
+            let removed = engine.rmi(name, self.force)?;
+            for name in removed.untagged {
                 stream::line(&format!("Untagged: {name}"))?;
             }
             if let Some(digest) = removed.deleted {

@@ -25,11 +25,8 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, engine: &Engine, begin: u64) -> Result<u8> {
-        let (config, name) = self.of.config()?;
-        refuse_tty_without_terminal(&config, self.detach)?;
-        if !engine.has_image(&config.image)? {
-            pull::fetch(engine, &config.image)?;
-        }
+        refuse_tty_without_terminal(&self.of, self.detach)?;
+        let (config, name) = pull::configure(engine, self.of)?;
         let record = engine.create(config, name)?;
         say_what_runs(&record);
         let created = time::now();
@@ -128,8 +125,8 @@ pub(super) fn say_what_runs(record: &BoxRecord) {
 }
 
 /// As Docker does: a terminal in the box makes sense only with a terminal here, unless nobody types into it.
-fn refuse_tty_without_terminal(config: &BoxConfig, detach: bool) -> Result<()> {
-    if config.tty && config.interactive && !detach && !console::stdin_is_terminal() {
+fn refuse_tty_without_terminal(asked: &BoxArgs, detach: bool) -> Result<()> {
+    if asked.wants_terminal() && !detach && !console::stdin_is_terminal() {
         return Err(BoxError::new(ErrorKind::InvalidInput, "standard input is not a terminal")
             .with_hint("leave -t out where input comes from a file or a pipe"));
     }

@@ -24,27 +24,32 @@ impl Start {
         }
         let mut code = 0;
         for name in &self.boxes {
-            let record = engine.start(name, console::size())?;
-            say_what_runs(&record);
-            let mut attachment = engine.attach(record.id.as_str()).await?;
             if self.attach {
+                let record = engine.start(name, console::size())?;
+                say_what_runs(&record);
+                let attachment = engine.attach(record.id.as_str()).await?;
                 let end = stay(attachment, &record.config).await?;
                 return report(&record, &end);
             }
-            loop {
-                match attachment.next().await? {
-                    RunEvent::Running => {
-                        stream::line(name)?;
-                        break;
-                    }
-                    RunEvent::Ended(end) => {
-                        code = report(&record, &end)?;
-                        break;
-                    }
-                    RunEvent::Stdout(_) | RunEvent::Stderr(_) | RunEvent::Exited(_) => {}
-                }
+            match start(engine, name).await? {
+                0 => stream::line(name)?,
+                failure => code = failure,
             }
         }
         Ok(code)
+    }
+}
+
+/// Starts a box and waits until its process runs; the exit code to end with, after saying why it does not.
+pub(super) async fn start(engine: &Engine, name: &str) -> Result<u8> {
+    let record = engine.start(name, console::size())?;
+    say_what_runs(&record);
+    let mut attachment = engine.attach(record.id.as_str()).await?;
+    loop {
+        match attachment.next().await? {
+            RunEvent::Running => return Ok(0),
+            RunEvent::Ended(end) => return report(&record, &end),
+            RunEvent::Stdout(_) | RunEvent::Stderr(_) | RunEvent::Exited(_) => {}
+        }
     }
 }

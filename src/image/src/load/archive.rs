@@ -83,7 +83,7 @@ impl Archive {
         if let Some(hex) = path.strip_prefix("blobs/sha256/") {
             let blob = Descriptor::new("", format!("sha256:{hex}").parse()?, size);
             if !store.has_blob(&blob) {
-                store.write_blob(&blob, content)?;
+                store.write_blob(&blob, content).map_err(|e| self.place(e))?;
             }
             return Ok(Some(Member::Blob { digest: blob.digest, size }));
         }
@@ -93,6 +93,16 @@ impl Archive {
         }
         let (digest, size) = store.add_blob(&self.thing, content)?;
         Ok(Some(Member::Blob { digest, size }))
+    }
+
+    /// Says of damage which archive it is in.
+    fn place(&self, error: ImageError) -> ImageError {
+        match error {
+            ImageError::Corrupt { thing, reason } => {
+                ImageError::corrupt(format!("{thing} in {}", self.thing), reason)
+            }
+            other => other,
+        }
     }
 
     /// Whether it holds an OCI layout.

@@ -6,6 +6,7 @@
 mod archive;
 mod docker;
 mod layout;
+mod root;
 
 use crate::compression::Compression;
 use crate::{Digest, ImageError, ImageRef, ImageStore, Result};
@@ -60,7 +61,7 @@ impl ImageStore {
     }
 
     /// Blobs that no image needs, because of a failure or of files that mean nothing, do not stay.
-    fn load_with(&self, load: impl FnOnce() -> Result<Vec<Loaded>>) -> Result<Vec<Loaded>> {
+    fn load_with<T>(&self, load: impl FnOnce() -> Result<T>) -> Result<T> {
         let lease = self.lease()?;
         let loaded = load();
         drop(lease);

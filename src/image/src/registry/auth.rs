@@ -14,6 +14,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The identity token that stands for the user, where that is what the password is (Docker's convention).
+    pub(super) fn identity_token(&self) -> Option<&str> {
+        (self.username == "<token>").then_some(self.password.as_str())
+    }
+
     /// The `Authorization` header of these credentials.
     pub(super) fn basic(&self) -> String {
         format!("Basic {}", STANDARD.encode(format!("{}:{}", self.username, self.password)))

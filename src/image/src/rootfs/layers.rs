@@ -39,17 +39,21 @@ impl Layer {
 /// A piece of an unpacked layer; `None` ends a layer.
 type Chunk = Option<Arc<Vec<u8>>>;
 
-/// Unpacks `layers` in order and hands each to `apply`, which must read it to its end. A layer that does not
-/// unpack to its `diff_id`, or more than `limit` bytes in all, is an error.
+/// Opens a layer's blob.
+pub(crate) type Open<'a> = dyn Fn(&Layer) -> Result<Box<dyn Read + Send>> + Sync + 'a;
+
+/// Unpacks `layers`, whose blobs `open` gives, in order and hands each to `apply`, which must read it to its end. A
+/// layer that does not unpack to its `diff_id`, or more than `limit` bytes in all, is an error.
 pub(super) fn stream(
     layers: &[Layer],
+    open: &Open<'_>,
     limit: u64,
     mut apply: impl FnMut(&Layer, &mut Unpacked) -> Result<()>,
 ) -> Result<()> {
     thread::scope(|scope| {
         let (to_apply, chunks) = sync_channel(QUEUE);
         let (to_hash, hash_chunks) = sync_channel(QUEUE);
-        let decoder = scope.spawn(move || decode(layers, limit, &[to_apply, to_hash]));
+        let decoder = scope.spawn(move || decode(layers, open, limit, &[to_apply, to_hash]));
         let hasher = scope.spawn(move || hash(&hash_chunks));
         let mut unpacked = Unpacked { chunks, chunk: Arc::default(), used: 0, ended: false };
         let applied = layers.iter().try_for_each(|layer| {
@@ -72,12 +76,14 @@ pub(super) fn stream(
     })
 }
 
-fn decode(layers: &[Layer], limit: u64, consumers: &[SyncSender<Chunk>]) -> Result<()> {
+fn decode(layers: &[Layer], open: &Open<'_>, limit: u64, consumers: &[SyncSender<Chunk>]) -> Result<()> {
     let mut left = limit;
     for layer in layers {
         let name = layer.name();
         let failed = |e| ImageError::read(&name, e);
-        let mut source = open(layer)?;
+        let compression = Compression::of_layer(&name, &layer.descriptor)?;
+        let blob = BufReader::with_capacity(CHUNK, open(layer)?);
+        let mut source = compression.decode(blob).map_err(failed)?;
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
             let count = source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)? as u64;
@@ -99,9 +105,9 @@ fn decode(layers: &[Layer], limit: u64, consumers: &[SyncSender<Chunk>]) -> Resu
     Ok(())
 }
 
-fn open(layer: &Layer) -> Result<Box<dyn Read + Send>> {
+/// Opens a layer's blob in the store.
+pub(super) fn open_stored(layer: &Layer) -> Result<Box<dyn Read + Send>> {
     let name = layer.name();
-    let compression = Compression::of_layer(&name, &layer.descriptor)?;
     let file = File::open(&layer.blob).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => ImageError::corrupt(&name, "its blob is missing"),
         _ => ImageError::io("open", &layer.blob)(e),
@@ -111,7 +117,7 @@ fn open(layer: &Layer) -> Result<Box<dyn Read + Send>> {
         let reason = format!("its blob has {size} bytes in place of {}", layer.descriptor.size);
         return Err(ImageError::corrupt(&name, reason));
     }
-    compression.decode(BufReader::with_capacity(CHUNK, file)).map_err(|e| ImageError::read(&name, e))
+    Ok(Box::new(file))
 }
 
 fn hash(chunks: &Receiver<Chunk>) -> Vec<Digest> {

@@ -15,7 +15,7 @@ const BUFFER: usize = 256 << 10;
 pub(crate) type Source<'a> = dyn FnMut(&Descriptor) -> Result<Box<dyn Read + 'a>> + 'a;
 
 impl ImageStore {
-    pub(super) fn blob_path(&self, digest: Digest) -> PathBuf {
+    pub(crate) fn blob_path(&self, digest: Digest) -> PathBuf {
         self.dir.join("blobs/sha256").join(digest.hex())
     }
 
@@ -23,6 +23,29 @@ impl ImageStore {
     /// good as missing.
     pub(crate) fn has_blob(&self, blob: &Descriptor) -> bool {
         fs::metadata(self.blob_path(blob.digest)).is_ok_and(|data| data.is_file() && data.len() == blob.size)
+    }
+
+    /// Whether the store has the blob, with bytes that are not its own.
+    pub(crate) fn is_damaged(&self, blob: &Descriptor) -> Result<bool> {
+        let path = self.blob_path(blob.digest);
+        let file = match File::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(ImageError::io("open", &path))?,
+        };
+        match io::copy(&mut VerifyingReader::new(file, blob.digest, blob.size), &mut io::sink()) {
+            Ok(_) => Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(true),
+            Err(e) => Err(ImageError::io("read", &path)(e)),
+        }
+    }
+
+    /// Removes a blob that is of no use to anybody.
+    pub(crate) fn remove_blob(&self, digest: Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(ImageError::io("remove", &path)(e)),
+            _ => Ok(()),
+        }
     }
 
     /// The content of a small blob, verified.

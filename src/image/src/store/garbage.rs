@@ -17,10 +17,15 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// What [`ImageStore::remove`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
-    /// The name that is no more, where the image had one.
-    pub untagged: Option<String>,
+    /// The names that are no more.
+    pub untagged: Vec<String>,
     /// The image that is no more, unless another name keeps it.
     pub deleted: Option<Digest>,
+}
+
+/// The right to remove blobs: nobody else counts on any.
+pub(super) struct Alone {
+    _lock: Lock,
 }
 
 impl ImageStore {
@@ -28,21 +33,38 @@ impl ImageStore {
     ///
     /// `in_use` holds the digests ([`Image::digest`](super::Image)) of the images that boxes use: the last
     /// name of such an image is [`ImageError::InUse`]. A digest in place of a name works where at most one
-    /// name is left. Blobs stay if another process is using the store; the next removal takes them.
-    pub fn remove(&self, name: &str, in_use: &HashSet<Digest>, rootfs: &RootfsCache) -> Result<Removed> {
+    /// name is left. With `force` a digest takes all names with it, and an image that boxes use loses its last
+    /// name, but stays for them. Blobs stay if another process is using the store; the next removal takes them.
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        in_use: &HashSet<Digest>,
+        rootfs: &RootfsCache,
+    ) -> Result<Removed> {
         let found = self.find(name)?;
         let by_name = name.parse::<ImageRef>().is_ok_and(|reference| is_called(&found, &reference));
+        let used = in_use.contains(&found.digest);
         let removed = self.change_names(|entries| {
             let same = entries.iter().filter(|entry| entry.digest == found.digest).count();
-            if same > 1 && !by_name {
+            if same > 1 && !by_name && !force {
                 return Err(ImageError::SeveralNames { digest: found.digest });
             }
-            if same <= 1 && in_use.contains(&found.digest) {
+            let last = same <= 1 || !by_name;
+            if last && used && (!force || found.annotation(REF_NAME).is_none()) {
                 return Err(ImageError::InUse { name: name.to_owned() });
             }
-            entries.retain(|entry| *entry != found);
-            let untagged = found.annotation(REF_NAME).map(str::to_owned);
-            Ok(Removed { untagged, deleted: (same <= 1).then_some(found.digest) })
+            let gone = |entry: &Descriptor| {
+                if by_name { *entry == found } else { entry.digest == found.digest }
+            };
+            let names =
+                entries.iter().filter(|entry| gone(entry)).filter_map(|entry| entry.annotation(REF_NAME));
+            let untagged = names.map(str::to_owned).collect();
+            entries.retain(|entry| !gone(entry));
+            if last && used {
+                entries.push(Descriptor { annotations: None, ..found.clone() });
+            }
+            Ok(Removed { untagged, deleted: (last && !used).then_some(found.digest) })
         })?;
         if removed.deleted.is_some() {
             self.collect_garbage(Some(rootfs))?;
@@ -53,11 +75,24 @@ impl ImageStore {
     /// Removes the blobs, and the images in `rootfs`, that no image needs; does nothing while somebody has a
     /// lease.
     pub(crate) fn collect_garbage(&self, rootfs: Option<&RootfsCache>) -> Result<()> {
+        match self.alone()? {
+            Some(alone) => self.sweep_blobs(&alone, rootfs),
+            None => Ok(()),
+        }
+    }
+
+    /// The store for this process alone, unless somebody has a lease.
+    pub(super) fn alone(&self) -> Result<Option<Alone>> {
         let lock = self.dir.join("blobs.lock");
-        let _alone = match Lock::exclusive(&lock, MOMENT) {
-            Err(e) if e.kind() == io::ErrorKind::TimedOut => return Ok(()),
-            other => other.map_err(ImageError::lock(&lock))?,
-        };
+        match Lock::exclusive(&lock, MOMENT) {
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(None),
+            other => Ok(Some(Alone { _lock: other.map_err(ImageError::lock(&lock))? })),
+        }
+    }
+
+    /// Removes the blobs, the beginnings of blobs, and the images in `rootfs`, that no image needs.
+    pub(super) fn sweep_blobs(&self, _alone: &Alone, rootfs: Option<&RootfsCache>) -> Result<()> {
+        self.remove_partials(false)?;
         let mut needed = HashSet::new();
         let mut chains = Some(HashSet::new());
         for entry in self.names()? {
@@ -69,6 +104,7 @@ impl ImageStore {
                 _ => chains = None,
             }
         }
+        self.forget_use(&needed)?;
         let dir = self.dir.join("blobs/sha256");
         let failed = |e| ImageError::io("read", &dir)(e);
         for file in fs::read_dir(&dir).map_err(failed)? {
@@ -86,7 +122,7 @@ impl ImageStore {
     }
 
     /// Notes every blob below `node`. A blob that is missing or damaged leads nowhere.
-    fn mark(&self, node: &Descriptor, depth: usize, needed: &mut HashSet<Digest>) {
+    pub(super) fn mark(&self, node: &Descriptor, depth: usize, needed: &mut HashSet<Digest>) {
         needed.insert(node.digest);
         let thing = "an image in the store";
         let (Ok(kind), Ok(json)) = (NodeKind::of(node), self.read_blob(node)) else { return };

@@ -5,12 +5,18 @@
 //! collected only while nobody does. What is inside layers is `rootfs`'s business.
 
 mod blobs;
+mod bounds;
+mod fsck;
 mod garbage;
 mod import;
 mod names;
+mod partial;
 
 pub(crate) use blobs::Source;
+pub use bounds::Pruned;
+pub use fsck::Damage;
 pub use garbage::Removed;
+pub(crate) use partial::Partial;
 
 use crate::manifest::{Descriptor, Index, Manifest, NodeKind, Platform, REF_NAME};
 use crate::rootfs::Layer;
@@ -23,7 +29,7 @@ use std::time::Duration;
 /// How long others may hold `index.json` or collect garbage; both take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How deep indexes may be nested in indexes.
-const MAX_NESTING: usize = 4;
+pub(crate) const MAX_NESTING: usize = 4;
 
 /// An image in the store, for this host's platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +64,7 @@ pub struct ImageStore {
 
 /// The right to count on blobs staying where they are.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     _lock: Lock,
 }
 
@@ -90,6 +96,11 @@ impl ImageStore {
         self.image(&entry)
     }
 
+    /// The blob that the image which `name` means begins with, and the platform where it is not this host's.
+    pub(crate) fn entry(&self, name: &str) -> Result<Descriptor> {
+        self.find(name)
+    }
+
     /// The image of an entry of `index.json`.
     fn image(&self, entry: &Descriptor) -> Result<Image> {
         let reference = entry.annotation(REF_NAME).map(str::parse).transpose()?;
@@ -100,7 +111,8 @@ impl ImageStore {
     /// The manifest and configuration that `top` leads to on this host.
     fn read_image(&self, top: &Descriptor) -> Result<(Manifest, ImageConfig)> {
         let thing = format!("image {}", top.digest);
-        let platform = Platform::host();
+        // Only an image for another host says for which.
+        let platform = top.platform.clone().unwrap_or_else(Platform::host);
         let mut node = top.clone();
         for _ in 0..MAX_NESTING {
             let json = self.read_blob(&node)?;
@@ -118,8 +130,13 @@ impl ImageStore {
 
     /// The layers of `image`, bottom first.
     pub fn layers(&self, image: &Image) -> Vec<Layer> {
-        let diff_ids = image.config.diff_ids().iter();
-        let layers = image.manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer {
+        self.layers_of(&image.manifest, &image.config)
+    }
+
+    /// The layers of the image that `manifest` and `config` describe, bottom first.
+    pub(crate) fn layers_of(&self, manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
+        let diff_ids = config.diff_ids().iter();
+        let layers = manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer {
             blob: self.blob_path(descriptor.digest),
             descriptor: descriptor.clone(),
             diff_id: *diff_id,
@@ -128,14 +145,19 @@ impl ImageStore {
     }
 
     /// Keeps blobs from being collected while it is held.
-    pub(crate) fn lease(&self) -> Result<Lease> {
+    pub fn lease(&self) -> Result<Lease> {
         let path = self.dir.join("blobs.lock");
         Ok(Lease { _lock: Lock::shared(&path, PATIENCE).map_err(ImageError::lock(&path))? })
     }
 }
 
 /// Refuses an image for another platform, and one whose configuration does not describe its layers.
-fn check(thing: &str, platform: &Platform, manifest: &Manifest, config: &ImageConfig) -> Result<()> {
+pub(crate) fn check(
+    thing: &str,
+    platform: &Platform,
+    manifest: &Manifest,
+    config: &ImageConfig,
+) -> Result<()> {
     if !platform.accepts(&config.platform) {
         return Err(ImageError::NoPlatform {
             thing: thing.to_owned(),

@@ -1,7 +1,7 @@
 //! `index.json`: which images there are, and what they are called.
 
 use super::{ImageStore, PATIENCE};
-use crate::manifest::{Descriptor, Index, REF_NAME};
+use crate::manifest::{Descriptor, Index, Platform, REF_NAME};
 use crate::{Digest, ImageError, ImageRef, Result};
 use a3s_box_files::{Lock, Scratch};
 use std::collections::BTreeMap;
@@ -10,6 +10,9 @@ use std::io::{self, Read};
 
 /// The largest `index.json` that is read: room for 100,000 images.
 const MAX_INDEX: u64 = 64 << 20;
+/// The annotation of what was pulled: it may go when room is needed, since it can come again. What a user loaded,
+/// imported or named is the user's.
+pub(super) const PULLED: &str = "dev.a3s.box.pulled";
 /// Fewer digits are taken for a name: `cafe` must not run an image whose digest happens to begin so.
 const MIN_PREFIX: usize = 6;
 
@@ -41,16 +44,56 @@ impl ImageStore {
         Ok(result)
     }
 
+    /// The digests of all images, one for each name.
+    pub fn digests(&self) -> Result<Vec<Digest>> {
+        Ok(self.names()?.iter().map(|entry| entry.digest).collect())
+    }
+
+    /// The names of the image `digest`.
+    pub fn references(&self, digest: Digest) -> Result<Vec<ImageRef>> {
+        let entries = self.names()?;
+        let names =
+            entries.iter().filter(|entry| entry.digest == digest).filter_map(|e| e.annotation(REF_NAME));
+        names.map(str::parse).collect()
+    }
+
     /// Gives the image that `source` means the further name `target`, taking it from whatever had it.
     pub fn tag(&self, source: &str, target: &ImageRef) -> Result<()> {
         let entry = self.find(source)?;
-        self.name(entry, Some(target))
+        let platform = entry.platform.clone();
+        self.name_for(entry, Some(target), platform.as_ref())
     }
 
-    /// Enters the image `top` under `reference`, or without a name where it has none yet.
-    pub(super) fn name(&self, mut top: Descriptor, reference: Option<&ImageRef>) -> Result<()> {
+    /// Enters the image `top` of this host's platform under `reference`, or without a name where it has none yet.
+    pub(super) fn name(&self, top: Descriptor, reference: Option<&ImageRef>) -> Result<()> {
+        self.name_for(top, reference, None)
+    }
+
+    /// As `name`; `platform` is the image's where it is not this host's.
+    pub(crate) fn name_for(
+        &self,
+        mut top: Descriptor,
+        reference: Option<&ImageRef>,
+        platform: Option<&Platform>,
+    ) -> Result<()> {
         top.annotations = None;
-        top.platform = None;
+        top.platform = platform.cloned();
+        self.enter(top, reference)
+    }
+
+    /// As `name_for`, for an image that a registry gave, and can give again.
+    pub(crate) fn name_pulled(
+        &self,
+        mut top: Descriptor,
+        reference: &ImageRef,
+        platform: Option<&Platform>,
+    ) -> Result<()> {
+        top.annotations = Some(BTreeMap::from([(PULLED.to_owned(), "true".to_owned())]));
+        top.platform = platform.cloned();
+        self.enter(top, Some(reference))
+    }
+
+    fn enter(&self, mut top: Descriptor, reference: Option<&ImageRef>) -> Result<()> {
         self.change_names(|entries| {
             let Some(reference) = reference else {
                 if !entries.iter().any(|entry| entry.digest == top.digest) {
@@ -62,7 +105,7 @@ impl ImageStore {
             take_name(entries, &name);
             // An entry without a name is there only to keep its image.
             entries.retain(|entry| entry.digest != top.digest || entry.annotation(REF_NAME).is_some());
-            top.annotations = Some(BTreeMap::from([(REF_NAME.to_owned(), name)]));
+            top.annotations.get_or_insert_default().insert(REF_NAME.to_owned(), name);
             entries.push(top);
             Ok(())
         })
@@ -76,6 +119,12 @@ impl ImageStore {
         let reference = name.parse::<ImageRef>();
         if let Ok(reference) = &reference
             && let Some(entry) = entries.iter().find(|entry| is_called(entry, reference))
+        {
+            return Ok(entry.clone());
+        }
+        // A whole digest needs no look into the images.
+        if let Ok(digest) = format!("sha256:{digits}").parse::<Digest>()
+            && let Some(entry) = entries.iter().find(|entry| entry.digest == digest)
         {
             return Ok(entry.clone());
         }

@@ -87,6 +87,11 @@ impl<R: BufRead> TarReader<R> {
         Self { inner, name: name.into(), content: 0, padding: 0, ended: false }
     }
 
+    /// What was read from.
+    pub(crate) fn into_inner(self) -> R {
+        self.inner
+    }
+
     /// The next entry, or `None` at the end of the archive, where everything after the end mark is read too.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();

@@ -1,9 +1,10 @@
 //! Damaged and hostile input: a clear error that names the thing, and nothing left behind.
 
+use crate::hostile::Served;
 use crate::load::layout;
-use crate::tools::{Home, arg, run};
+use crate::tools::{Home, Peer, arg, run};
 use a3s_box_core::{BoxError, ErrorKind};
-use a3s_box_image::{ImageStore, Limits, Result, RootfsCache};
+use a3s_box_image::{ImageStore, Keychain, Limits, Platform, Pull, Registries, Result, RootfsCache};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -97,7 +98,7 @@ fn damage_inside_the_store_is_found_before_anything_runs() {
     fs::write(&config, b"{}").unwrap();
     refused(home.store.resolve("test/x"), ErrorKind::Corrupt);
     // And still the image can be removed.
-    home.store.remove("test/x", &[].into(), &home.rootfs).unwrap();
+    home.store.remove("test/x", false, &[].into(), &home.rootfs).unwrap();
     assert_eq!(home.leftovers(), [] as [&str; 0]);
 }
 
@@ -181,6 +182,21 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     let store = ImageStore::open(small.0.join("images")).unwrap();
     refused(store.load(&layout, None), ErrorKind::OutOfSpace);
     assert_eq!(fs::read_dir(small.0.join("images/blobs/sha256")).unwrap().count(), 0);
+
+    let served = Served::plain(&[1], 3 << 20);
+    let peer = Peer::start(move |request| served.answer(request));
+    let full = store.pull(&Pull {
+        reference: &format!("{}/app", peer.host).parse().unwrap(),
+        platform: Platform::host(),
+        registries: &Registries::default(),
+        keychain: &Keychain::default(),
+        verify: &[],
+        rootfs: Some(&cache),
+        make_room: &|_| Ok(()),
+        progress: &|_| {},
+    });
+    refused(full, ErrorKind::OutOfSpace);
+    assert_eq!(fs::read_dir(small.0.join("images/partial")).unwrap().count(), 0);
 
     let limits = Limits { size: 1 << 20, ..Limits::default() };
     let limited = home.rootfs.clone().with_limits(limits);

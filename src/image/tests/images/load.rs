@@ -88,14 +88,14 @@ fn images_go_with_their_last_name() {
     assert_eq!(store.list().unwrap().len(), 2);
     assert_eq!(store.resolve(&digest.short()).unwrap().digest, digest);
     let nobody = HashSet::new();
-    let several = store.remove(&digest.to_string(), &nobody, &home.rootfs).unwrap_err();
+    let several = store.remove(&digest.to_string(), false, &nobody, &home.rootfs).unwrap_err();
     assert!(matches!(several, ImageError::SeveralNames { .. }), "{several}");
-    let removed = store.remove("a:1", &nobody, &home.rootfs).unwrap();
-    assert_eq!((removed.untagged.as_deref(), removed.deleted), (Some("docker.io/library/a:1"), None));
-    let used = store.remove("b:1", &HashSet::from([digest]), &home.rootfs).unwrap_err();
+    let removed = store.remove("a:1", false, &nobody, &home.rootfs).unwrap();
+    assert_eq!((removed.untagged.join(" "), removed.deleted), ("docker.io/library/a:1".to_owned(), None));
+    let used = store.remove("b:1", false, &HashSet::from([digest]), &home.rootfs).unwrap_err();
     assert!(matches!(used, ImageError::InUse { .. }), "{used}");
     assert!(built.exists());
-    assert_eq!(store.remove("b:1", &nobody, &home.rootfs).unwrap().deleted, Some(digest));
+    assert_eq!(store.remove("b:1", false, &nobody, &home.rootfs).unwrap().deleted, Some(digest));
     assert_eq!(home.leftovers(), [] as [&str; 0]);
     assert!(matches!(store.resolve("b:1").unwrap_err(), ImageError::NotFound { .. }));
 }
@@ -110,14 +110,14 @@ fn a_name_moves_to_the_newest_image() {
     assert_eq!(home.store.resolve("app").unwrap().digest, new);
     // A box may still use the old one, so it stays until it is removed.
     assert_eq!(home.store.resolve(&old.to_string()).unwrap().reference, None);
-    home.store.remove(&old.to_string(), &HashSet::new(), &home.rootfs).unwrap();
+    home.store.remove(&old.to_string(), false, &HashSet::new(), &home.rootfs).unwrap();
     assert_eq!(home.store.list().unwrap().len(), 1);
 }
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Puts an index of `manifests` into the layout; its descriptor.
-fn add_index(layout: &Path, manifests: &[Value]) -> Value {
+pub fn add_index(layout: &Path, manifests: &[Value]) -> Value {
     let json = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string();
     let digest = Digest::of(json.as_bytes());
     fs::write(layout.join("blobs/sha256").join(digest.hex()), &json).unwrap();
@@ -162,6 +162,6 @@ fn a_damaged_image_does_not_cost_a_box_its_rootfs_image() {
     let image = home.store.resolve("used").unwrap();
     let built = home.rootfs.ensure(&home.store, &image).unwrap();
     fs::write(home.path("images/blobs/sha256").join(image.id().hex()), "").unwrap();
-    home.store.remove("other", &HashSet::from([image.digest]), &home.rootfs).unwrap();
+    home.store.remove("other", false, &HashSet::from([image.digest]), &home.rootfs).unwrap();
     assert!(built.exists());
 }

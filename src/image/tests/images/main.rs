@@ -2,9 +2,17 @@
 //! bytes.
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod again;
 mod bad;
+mod bounds;
+mod crowd;
+mod fsck;
+mod hostile;
 mod load;
+mod login;
 mod registry;
 mod rootfs;
+mod save;
+mod signed;
 mod tools;
 mod tree;

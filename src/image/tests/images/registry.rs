@@ -3,13 +3,23 @@
 use crate::load::{layout, skopeo};
 use crate::tools::{Home, Peer, Registry, arg};
 use a3s_box_core::{BoxError, ErrorKind};
-use a3s_box_image::{Credentials, Digest, ImageRef, PullEvent, Result};
+use a3s_box_image::{Credentials, Digest, Image, Keychain, PullEvent, Registries, Result};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// What a peer answers to a request.
-type Serve = Box<dyn Fn(&str) -> Vec<u8> + Send>;
+type Serve = Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
 
-fn pull(home: &Home, reference: &str) -> Result<a3s_box_image::Image> {
-    home.store.pull(&reference.parse::<ImageRef>().unwrap(), None, &mut |_| {})
+fn pull(home: &Home, reference: &str) -> Result<Image> {
+    home.pull(reference, &Keychain::default(), &Registries::default().with_tries(3), &|_| {})
+}
+
+/// A pull, and what happened during it.
+fn watched(home: &Home, reference: &str) -> (Image, Vec<PullEvent>) {
+    let events = Mutex::new(Vec::new());
+    let note = |event| events.lock().unwrap().push(event);
+    let image = home.pull(reference, &Keychain::default(), &Registries::default(), &note).unwrap();
+    (image, events.into_inner().unwrap())
 }
 
 fn refused(home: &Home, reference: &str, kind: ErrorKind) -> String {
@@ -33,9 +43,7 @@ fn images_come_from_a_registry_as_they_were_pushed() {
     {
         let reference = format!("{}/test/app:{tag}", registry.host);
         skopeo(from, &format!("docker://{reference}"), &[&["--dest-tls-verify=false"], options].concat());
-        let mut events = Vec::new();
-        let parsed = reference.parse::<ImageRef>().unwrap();
-        let image = home.store.pull(&parsed, None, &mut |event| events.push(event)).unwrap();
+        let (image, events) = watched(&home, &reference);
         assert_eq!(events[0], PullEvent::Resolved { digest: image.digest });
         assert_eq!(image.config.diff_ids(), local.config.diff_ids(), "{tag}");
         assert_eq!(home.rootfs.ensure(&home.store, &image).unwrap(), built);
@@ -54,19 +62,23 @@ fn progress_adds_up_and_a_second_pull_brings_nothing() {
     let registry = Registry::start(&home);
     let reference = format!("{}/app:1", registry.host);
     skopeo(&from, &format!("docker://{reference}"), &["--dest-tls-verify=false"]);
-    let (mut promised, mut came) = (0, std::collections::BTreeMap::new());
-    let mut count = |event| match event {
-        PullEvent::Started { size, .. } => promised += size,
-        PullEvent::Received { digest, bytes } => drop(came.insert(digest, bytes)),
-        PullEvent::Resolved { .. } => {}
-    };
-    let reference: ImageRef = reference.parse().unwrap();
-    let image = home.store.pull(&reference, None, &mut count).unwrap();
-    assert_eq!(promised, image.size());
+    let (image, events) = watched(&home, &reference);
+    let (mut promised, mut came, mut finished) = (0, BTreeMap::new(), 0);
+    for event in events {
+        match event {
+            PullEvent::Started { size, .. } => promised += size,
+            PullEvent::Received { digest, bytes } => drop(came.insert(digest, bytes)),
+            PullEvent::Finished { .. } => finished += 1,
+            PullEvent::Resolved { .. } | PullEvent::Present { .. } => {}
+        }
+    }
+    assert_eq!(promised + image.manifest.config.size, image.size());
     assert_eq!(came.values().sum::<u64>(), promised);
-    let mut events = Vec::new();
-    home.store.pull(&reference, None, &mut |event| events.push(event)).unwrap();
-    assert_eq!(events, [PullEvent::Resolved { digest: image.digest }]);
+    assert_eq!(finished, image.manifest.layers.len());
+    let (_, events) = watched(&home, &reference);
+    let mut expected = vec![PullEvent::Resolved { digest: image.digest }];
+    expected.extend(image.manifest.layers.iter().map(|l| PullEvent::Present { digest: l.digest }));
+    assert_eq!(events, expected);
 }
 
 /// An image of no layers: its manifest and configuration.
@@ -119,8 +131,9 @@ fn a_token_is_asked_for_and_does_not_follow_a_redirect() {
     });
     let home = Home::new();
     let credentials = Credentials { username: "u".into(), password: "p".into() };
-    let reference = format!("{}/app", peer.host).parse().unwrap();
-    let image = home.store.pull(&reference, Some(credentials), &mut |_| {}).unwrap();
+    let keychain = Keychain::default().with(&peer.host, credentials);
+    let reference = format!("{}/app", peer.host);
+    let image = home.pull(&reference, &keychain, &Registries::default(), &|_| {}).unwrap();
     // An image of no layers has an empty root.
     home.rootfs.ensure(&home.store, &image).unwrap();
     let seen = elsewhere.requests();
@@ -150,7 +163,7 @@ fn lies_of_a_registry_are_found() {
     check(with(answer("200 OK", "", &format!("{config} "))), ErrorKind::Corrupt, "longer than declared");
     check(with(answer("200 OK", "", &config[1..])), ErrorKind::Corrupt, "bytes are missing");
     let cut = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{{", config.len());
-    check(with(cut.into_bytes()), ErrorKind::Unavailable, "cannot read blob");
+    check(with(cut.into_bytes()), ErrorKind::Unavailable, "cannot get sha256:");
     let denied = r#"{"errors":[{"code":"DENIED","message":"not for you\u001b[31m"}]}"#;
     check(with(answer("403 Forbidden", "", denied)), ErrorKind::Permission, "not for you\\u{1b}[31m");
     check(with(answer("503 Service Unavailable", "", "")), ErrorKind::Unavailable, "503");

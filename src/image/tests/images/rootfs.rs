@@ -1,9 +1,9 @@
 //! Rootfs images: what the kernel shows of them equals what umoci unpacks from the same image.
 
-use crate::tools::{Home, arg, run};
-use crate::tree::{assert_same, see};
-use a3s_box_image::RootfsCache;
-use std::collections::HashSet;
+use crate::tools::{Home, Registry, arg, run};
+use crate::tree::{Seen, assert_same, see};
+use a3s_box_image::{Keychain, Platform, Registries, RootfsCache};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -209,4 +209,102 @@ fn many_builders_of_one_image_share_one_file() {
     });
     assert_eq!(paths.len(), 1);
     assert_eq!(home.leftovers().iter().filter(|name| name.starts_with("rootfs/")).count(), 1);
+}
+
+/// An index over copies of the image of `layout` for this host and for another one, beside it.
+fn for_two_platforms(layout: &Path) {
+    let image = |tag: &str| format!("{}:{tag}", arg(layout));
+    run("umoci", &["config", "--image", &image("x"), "--tag", "other", "--architecture", "s390x"]);
+    let index = layout.join("index.json");
+    let mut top: serde_json::Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let named = |tag: &str, architecture: &str| {
+        let entries = top["manifests"].as_array().unwrap();
+        let name =
+            |entry: &&serde_json::Value| entry["annotations"]["org.opencontainers.image.ref.name"] == tag;
+        let mut entry = entries.iter().find(name).unwrap().clone();
+        entry.as_object_mut().unwrap().remove("annotations");
+        entry["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let here = Platform::host().architecture;
+    let both = crate::load::add_index(layout, &[named("other", "s390x"), named("x", &here)]);
+    let mut both = both;
+    both["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "both"});
+    top["manifests"].as_array_mut().unwrap().push(both);
+    fs::write(&index, top.to_string()).unwrap();
+}
+
+#[test]
+fn images_that_are_pulled_in_any_form_are_as_umoci_unpacks_them() {
+    let home = Home::new();
+    let layout = home.path("layout");
+    let steps = [
+        script(
+            "mkdir -p etc bin; printf hello > bin/a; chmod 4755 bin/a; ln bin/a bin/b; ln -s a bin/c; chown 7:8 etc",
+        ),
+        script("rm bin/b; head -c 3000000 /dev/urandom > noise; mkfifo pipe; mknod dev c 1 3"),
+        script("mkdir -p opt/deep/er; yes | head -c 9000000 > opt/deep/er/yes; touch -d @1.5 opt/deep"),
+    ];
+    image(&home, &layout, &[&steps[0], &steps[1], &steps[2]]);
+    let bundle = home.path("expected");
+    run("umoci", &["unpack", "--image", &format!("{}:x", arg(&layout)), arg(&bundle)]);
+    let expected = see(&bundle.join("rootfs"));
+    for_two_platforms(&layout);
+
+    let registry = Registry::start(&home);
+    let zstd = ["--dest-compress", "--dest-compress-format", "zstd"];
+    let forms: [(&str, &str, &[&str]); 5] = [
+        ("oci-gzip", "x", &["--format", "oci"]),
+        ("oci-zstd", "x", &[&["--format", "oci"][..], &zstd].concat()),
+        ("docker-gzip", "x", &["--format", "v2s2"]),
+        ("oci-both", "both", &["--all"]),
+        ("docker-both", "both", &["--all", "--format", "v2s2"]),
+    ];
+    for (form, tag, options) in forms {
+        let reference = format!("{}/app:{form}", registry.host);
+        let options = [&["--dest-tls-verify=false"], options].concat();
+        crate::load::skopeo(
+            &format!("oci:{}:{tag}", arg(&layout)),
+            &format!("docker://{reference}"),
+            &options,
+        );
+        assert_pulled_as(&home, &reference, &expected);
+    }
+    // And as another tool builds and pushes it, in one layer.
+    let storage = [
+        "--root",
+        arg(&home.path("buildah")),
+        "--runroot",
+        arg(&home.path("run")),
+        "--storage-driver",
+        "vfs",
+    ]
+    .map(str::to_owned);
+    let buildah = |args: &[&str]| {
+        let all: Vec<&str> = storage.iter().map(String::as_str).chain(args.iter().copied()).collect();
+        String::from_utf8(run("buildah", &all).stdout).unwrap().trim().to_owned()
+    };
+    let container = buildah(&["from", "scratch"]);
+    buildah(&["add", "--quiet", &container, arg(&bundle.join("rootfs/bin")), "/bin"]);
+    for format in ["docker", "oci"] {
+        let reference = format!("{}/built:{format}", registry.host);
+        buildah(&["commit", "--quiet", "--format", format, &container, "built"]);
+        buildah(&["push", "--quiet", "--tls-verify=false", "built", &format!("docker://{reference}")]);
+        let copy = home.path(&format!("built-{format}"));
+        let options = ["--src-tls-verify=false"];
+        crate::load::skopeo(&format!("docker://{reference}"), &format!("oci:{}:x", arg(&copy)), &options);
+        let unpacked = home.path(&format!("unpacked-{format}"));
+        run("umoci", &["unpack", "--image", &format!("{}:x", arg(&copy)), arg(&unpacked)]);
+        assert_pulled_as(&home, &reference, &see(&unpacked.join("rootfs")));
+    }
+}
+
+/// What the kernel shows of an image that is pulled into an empty store, while the layers come, is `expected`.
+fn assert_pulled_as(home: &Home, reference: &str, expected: &BTreeMap<PathBuf, Seen>) {
+    let own = Home::new();
+    let image = own.pull(reference, &Keychain::default(), &Registries::default(), &|_| {}).unwrap();
+    let mounted = Mounted::new(&own.rootfs.path(&image), home.path("mounted"));
+    assert_same(&see(&mounted.0), expected);
+    drop(mounted);
+    fs::remove_dir(home.path("mounted")).unwrap();
 }

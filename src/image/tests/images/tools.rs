@@ -1,9 +1,11 @@
 //! Programs that the tests compare with, and the folders they work in.
 
-use a3s_box_image::{ImageStore, RootfsCache};
+use a3s_box_image::{
+    Image, ImageStore, Keychain, Platform, Pull, PullEvent, Registries, Result, RootfsCache,
+};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::path::Path;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -26,19 +28,59 @@ pub fn arg(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// A folder that is there.
+pub struct Folder {
+    path: PathBuf,
+    /// It goes with this, where it is ours.
+    _own: Option<TempDir>,
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// A host's folders: a store, a cache, and room for the test's own files.
 pub struct Home {
-    pub dir: TempDir,
+    pub dir: Folder,
     pub store: ImageStore,
     pub rootfs: RootfsCache,
 }
 
 impl Home {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = ImageStore::open(dir.path().join("images")).unwrap();
-        let rootfs = RootfsCache::open(dir.path().join("rootfs")).unwrap();
-        Self { dir, store, rootfs }
+        let own = tempfile::tempdir().unwrap();
+        let mut home = Self::at(own.path());
+        home.dir._own = Some(own);
+        home
+    }
+
+    /// The one in `path`, which another process made.
+    pub fn at(path: &Path) -> Self {
+        let store = ImageStore::open(path.join("images")).unwrap();
+        let rootfs = RootfsCache::open(path.join("rootfs")).unwrap();
+        Self { dir: Folder { path: path.to_owned(), _own: None }, store, rootfs }
+    }
+
+    /// Pulls for this host, and builds the rootfs image meanwhile.
+    pub fn pull(
+        &self,
+        reference: &str,
+        keychain: &Keychain,
+        registries: &Registries,
+        progress: &(dyn Fn(PullEvent) + Sync),
+    ) -> Result<Image> {
+        self.store.pull(&Pull {
+            reference: &reference.parse().unwrap(),
+            platform: Platform::host(),
+            registries,
+            keychain,
+            verify: &[],
+            rootfs: Some(&self.rootfs),
+            make_room: &|_| Ok(()),
+            progress,
+        })
     }
 
     /// A path of the test's own.
@@ -49,10 +91,11 @@ impl Home {
     /// The names in the store's blob folder and in the rootfs folder, lock files aside.
     pub fn leftovers(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for dir in ["images", "images/blobs/sha256", "rootfs"] {
-            for entry in std::fs::read_dir(self.path(dir)).unwrap() {
+        for dir in ["images", "images/blobs/sha256", "images/partial", "rootfs"] {
+            for entry in std::fs::read_dir(self.path(dir)).into_iter().flatten() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
-                let kept = ["oci-layout", "blobs", "index.json", "index.lock", "blobs.lock"];
+                let kept =
+                    ["oci-layout", "blobs", "index.json", "index.lock", "blobs.lock", "partial", "used"];
                 if !kept.contains(&name.as_str()) && !name.starts_with(".lock-") {
                     names.push(format!("{dir}/{name}"));
                 }
@@ -71,13 +114,18 @@ pub struct Registry {
 
 impl Registry {
     pub fn start(home: &Home) -> Self {
+        Self::start_with(home, "", "")
+    }
+
+    /// As `start`, with more said in the `http` part of its configuration, and beside it.
+    pub fn start_with(home: &Home, http: &str, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
         let config = home.path("registry.yml");
         let data = home.path("registry");
         let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '{host}'}}\n\
-             storage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: '{host}'{http}}}\n\
+             storage: {{filesystem: {{rootdirectory: '{}'}}}}\n{more}\n",
             arg(&data)
         );
         std::fs::write(&config, text).unwrap();
@@ -120,30 +168,21 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn start(serve: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+    pub fn start(serve: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start_with(move |_, request| serve(request))
     }
 
     /// As `start`; the answer may depend on the peer's own address.
-    pub fn start_with(serve: impl Fn(&str, &str) -> Vec<u8> + Send + 'static) -> Self {
+    pub fn start_with(serve: impl Fn(&str, &str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (own, seen) = (host.clone(), Arc::clone(&requests));
+        let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-                let mut request = Vec::new();
-                let mut byte = [0; 1];
-                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1)
-                {
-                    request.push(byte[0]);
-                }
-                let request = String::from_utf8(request).unwrap();
-                seen.lock().unwrap().push(request.clone());
-                // The client may hang up in the middle of an answer that it does not like.
-                let _ = stream.write_all(&serve(&own, &request));
+                let (own, seen, serve) = (own.clone(), Arc::clone(&seen), Arc::clone(&serve));
+                thread::spawn(move || answer(stream.unwrap(), &seen, |request| serve(&own, request)));
             }
         });
         Self { host, requests }
@@ -151,5 +190,29 @@ impl Peer {
 
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
+    }
+}
+
+fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, serve: impl Fn(&str) -> Vec<u8>) {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    loop {
+        let mut request = Vec::new();
+        let mut byte = [0; 1];
+        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap();
+        if request.is_empty() {
+            return;
+        }
+        seen.lock().unwrap().push(request.clone());
+        // As a proxy, the peer is the other end of the tunnel, too.
+        if request.starts_with("CONNECT ") {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            continue;
+        }
+        // The client may hang up in the middle of an answer that it does not like.
+        let _ = stream.write_all(&serve(&request));
+        return;
     }
 }

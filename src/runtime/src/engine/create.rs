@@ -2,13 +2,23 @@
 
 use super::{Engine, now};
 use crate::state::{BoxRecord, ImagePin, Records, State};
-use crate::{host, preflight};
+use crate::{host, labels, preflight};
 use a3s_box_core::{BoxConfig, BoxError, BoxId, BoxName, ErrorKind, ExecRequest, Result, Signal, TtySize};
 use a3s_box_image::{Image, ProcessConfig};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 
 impl Engine {
+    /// What a box of `image` is before the user says anything: our defaults, and over them what the image's labels
+    /// (`a3s.box.*`) ask for.
+    ///
+    /// # Errors
+    /// `NotFound` for an image that is not in the store, `InvalidInput` for labels that make no sense, `OutOfSpace`
+    /// for those that ask for more than an image may.
+    pub fn defaults(&self, image: &str) -> Result<BoxConfig> {
+        labels::defaults(image, &self.store()?.resolve(image)?.config.config.labels)
+    }
+
     /// Makes a box of `config`, called `name` or by a name we invent. It is not started.
     ///
     /// The image must be in the store. Its rootfs image is built here if no box has needed it yet.
@@ -30,6 +40,8 @@ impl Engine {
 
         let mut state = State::write(&self.home)?;
         self.sweep(&mut state)?;
+        // Until the record is written, nobody knows that a box needs the image, and another command may remove it.
+        store.resolve(&pin.digest)?;
         let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
         let id = BoxId::from_bytes(random()?);
         let creator = config.auto_remove.then(host::myself).flatten();
@@ -110,7 +122,8 @@ fn stop_signal(config: &BoxConfig, image: &ProcessConfig) -> Result<Signal> {
     }
 }
 
-fn vacant(records: &Records, name: BoxName) -> Result<BoxName> {
+/// `name`, if no box has it.
+pub(super) fn vacant(records: &Records, name: BoxName) -> Result<BoxName> {
     match records.values().find(|r| r.name == name) {
         Some(other) => Err(BoxError::new(
             ErrorKind::AlreadyExists,

@@ -71,7 +71,7 @@ impl Engine {
             kernel,
             boxes: state.records().len(),
             running,
-            images: self.store()?.list()?.len(),
+            images: self.store()?.digests()?.len(),
             problems,
         })
     }

@@ -1,6 +1,7 @@
 //! `load`: images from files.
 
 use super::Engine;
+use crate::settings::Settings;
 use a3s_box_core::Result;
 use a3s_box_image::{ImageRef, Loaded};
 use std::io::Read;
@@ -15,6 +16,7 @@ impl Engine {
     pub fn load(&self, path: &Path, name: Option<&ImageRef>) -> Result<Vec<Loaded>> {
         let loaded = self.store()?.load(path, name)?;
         self.ready(&loaded)?;
+        self.keep_bounds(&Settings::read(&self.home)?)?;
         Ok(loaded)
     }
 
@@ -25,10 +27,11 @@ impl Engine {
     pub fn load_stream(&self, input: impl Read + Send, name: Option<&ImageRef>) -> Result<Vec<Loaded>> {
         let loaded = self.store()?.load_archive("standard input", input, name)?;
         self.ready(&loaded)?;
+        self.keep_bounds(&Settings::read(&self.home)?)?;
         Ok(loaded)
     }
 
-    fn ready(&self, loaded: &[Loaded]) -> Result<()> {
+    pub(super) fn ready(&self, loaded: &[Loaded]) -> Result<()> {
         let (store, rootfs) = (self.store()?, self.rootfs()?);
         for image in loaded {
             rootfs.ensure(&store, &store.resolve(&image.digest.to_string())?)?;

@@ -2,27 +2,42 @@
 
 mod attach;
 mod create;
+mod df;
 mod exec;
+mod history;
+mod image;
 mod images;
+mod import;
 mod info;
 mod input;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod ps;
 mod pull;
+mod rename;
 mod rm;
 mod rmi;
+mod save;
 mod start;
 mod stop;
+mod tag;
 mod top;
+mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
+pub use df::Usage;
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
+pub use history::LayerStep;
+pub use image::{ImageView, LayersView};
+pub use images::ImageFilter;
 pub use info::{Info, VmmInfo};
 pub use input::ProcessInput;
 pub use inspect::BoxView;
+pub use pull::PullOptions;
 pub use top::ProcessInfo;
 
 use crate::Home;

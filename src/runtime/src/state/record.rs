@@ -13,7 +13,7 @@ pub struct ImagePin {
     pub rootfs: String,
 }
 
-/// What a box is. Written when it is created; only its removal changes it.
+/// What a box is. Written when it is created; only a new name and its removal change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxRecord {

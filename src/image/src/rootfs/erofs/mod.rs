@@ -39,14 +39,20 @@ pub(super) fn finish(tree: &Tree, mut out: Output<'_>, uuid: [u8; 16]) -> Result
     out.finish(&first)
 }
 
-/// Whether `file` begins as an image of ours and is as long as it says. What is inside is not looked at.
+/// Whether `file` begins with a sound first block and is as long as that says. What is inside is not looked at.
 pub(super) fn is_whole(file: &File) -> std::io::Result<bool> {
-    let mut fields = [0; 128];
     let length = file.metadata()?.len();
     if length < BLOCK {
         return Ok(false);
     }
-    file.read_exact_at(&mut fields, SUPERBLOCK as u64)?;
+    let mut block = [0; BLOCK_LEN];
+    file.read_exact_at(&mut block, 0)?;
+    let fields = &mut block[SUPERBLOCK..];
+    let stated = u32::from_le_bytes([fields[4], fields[5], fields[6], fields[7]]);
+    fields[4..8].fill(0);
+    if crc32c(fields) != stated {
+        return Ok(false);
+    }
     let blocks = u32::from_le_bytes([fields[36], fields[37], fields[38], fields[39]]);
     Ok(fields[..4] == MAGIC && u64::from(blocks) * BLOCK == length)
 }

@@ -67,16 +67,28 @@ fn accel(spec: &ShimSpec) -> &'static str {
 fn cpu(accel: Accel) -> &'static str {
     match accel {
         Accel::Kvm | Accel::Hvf => "host",
-        Accel::Tcg => "max",
+        // QEMU lets an `iret` of a program read its stack as the kernel would; with SMAP that stops the kernel.
+        Accel::Tcg => "max,-smap",
     }
 }
 
 /// `reboot=t`: microvm has no keyboard controller to reset through, a triple fault works everywhere.
 fn kernel_command_line(accel: Accel) -> String {
     let console = if cfg!(target_arch = "aarch64") { "ttyAMA0" } else { "ttyS0" };
-    // An emulated TSC is as good as the host's; watching it costs boot time.
-    let clock = if accel == Accel::Tcg { " tsc=reliable no_timer_check" } else { "" };
-    format!("console={console} quiet loglevel=4 reboot=t panic=-1 mitigations=off{clock}")
+    // Emulated code does not speculate.
+    let mitigations = if accel == Accel::Tcg { " mitigations=off" } else { "" };
+    format!("console={console} quiet loglevel=4 reboot=t panic=-1{mitigations}{}", machine_facts(accel))
+}
+
+/// What the kernel would else spend most of its boot on finding out. On Arm a device tree tells it.
+fn machine_facts(accel: Accel) -> &'static str {
+    match accel {
+        _ if cfg!(target_arch = "aarch64") => "",
+        // The emulated TSC is as good as the host's. The interrupt controller's timer has no TSC deadline mode, its
+        // frequency is QEMU's own; and patching the locks of a guest of one CPU costs more than they do.
+        Accel::Tcg => " tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp",
+        Accel::Kvm | Accel::Hvf => " lapic_timer_hz=1000000000",
+    }
 }
 
 /// A disk that the guest finds by its serial number.

@@ -48,3 +48,11 @@ fn a_box_without_a_disk_has_one_drive() {
     assert_eq!(line.matches("-drive").count(), 1);
     assert!(line.contains("-accel tcg "));
 }
+
+#[test]
+fn an_emulated_kernel_measures_no_clock_that_is_known() {
+    let line = joined(&spec());
+    assert!(line.contains(" tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp "), "{line}");
+    let line = joined(&ShimSpec { accel: Accel::Kvm, ..spec() });
+    assert!(!line.contains("tsc=reliable"), "{line}");
+}

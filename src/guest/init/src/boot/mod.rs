@@ -1,0 +1,99 @@
+//! From the kernel's first step in user space to a container process that runs and an agent that serves.
+//!
+//! Whatever fails before that ends the machine with a line on the console that the host looks for.
+
+mod devices;
+mod fatal;
+mod mounts;
+
+pub(crate) use fatal::{Fatal, power_off};
+pub(crate) use mounts::{CGROUP, unmount_upper};
+
+use crate::process::{Container, Forked, Parts};
+use crate::{reap, serve};
+use a3s_box_core::{BootSpec, Upper};
+use fatal::Stage;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+/// The guest's own mounts, which no process in the box sees.
+pub(crate) const OWN_MOUNTS: &[&str] = &["/proc", "/sys", "/dev", mounts::UPPER, mounts::LOWER];
+
+/// What the host tells this guest; the kernel has unpacked it beside this program.
+const SPEC: &str = "/boot.json";
+/// A spec longer than this is none; arguments and environment may take megabytes.
+const MAX_SPEC: u64 = 64 << 20;
+
+/// When boot passed its milestones, in microseconds of `CLOCK_BOOTTIME`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// The first instruction of this program.
+    pub(crate) init_us: u64,
+    /// The box's root is complete.
+    pub(crate) mounted_us: u64,
+}
+
+/// Now, in microseconds of `CLOCK_BOOTTIME`.
+pub(crate) fn uptime_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1000
+}
+
+/// Is the first process, until the machine ends.
+pub(crate) fn init() -> ! {
+    std::panic::set_hook(Box::new(|panic| fatal::end("init", panic)));
+    let Fatal { stage, reason } = match live() {
+        Ok(never) => match never {},
+        Err(fatal) => fatal,
+    };
+    fatal::end(stage, &reason)
+}
+
+enum Never {}
+
+fn live() -> Result<Never, Fatal> {
+    let init_us = uptime_us();
+    mounts::own()?;
+    // Nobody in the box may look into this process, or into its children until they exec.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).stage("init")?;
+    // As the last one to go, should memory run out.
+    std::fs::write("/proc/self/oom_score_adj", "-1000").stage("init")?;
+    let spec = read_spec()?;
+    let signals = reap::signals().stage("init")?;
+    let (times, container, main) = start(spec, init_us)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
+    let error = runtime.block_on(serve::run(times, container, main, signals));
+    Err(Fatal::new("serve the agent", error))
+}
+
+/// Puts the root together and forks the container process, which goes on by itself from there.
+fn start(spec: BootSpec, init_us: u64) -> Result<(Times, Container, Forked), Fatal> {
+    let root = root(&spec)?;
+    let mounted_us = uptime_us();
+    let cgroup = mounts::cgroup()?;
+    crate::sys::loopback_up().stage("loopback interface")?;
+    let parts = Parts { hostname: spec.hostname, root, cgroup };
+    let (container, main) = Container::start(parts, spec.process).stage("container process")?;
+    mounts::protect()?;
+    Ok((Times { init_us, mounted_us }, container, main))
+}
+
+fn root(spec: &BootSpec) -> Result<OwnedFd, Fatal> {
+    let needed: &[&str] = match spec.upper {
+        Upper::Disk => &["rootfs", "upper"],
+        Upper::Tmpfs => &["rootfs"],
+    };
+    let disks = devices::find(needed)?;
+    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname)
+}
+
+/// Reads the spec, and removes it: it may hold secrets, and takes memory.
+fn read_spec() -> Result<BootSpec, Fatal> {
+    const STAGE: &str = "read boot.json";
+    let mut json = Vec::new();
+    File::open(SPEC).stage(STAGE)?.take(MAX_SPEC).read_to_end(&mut json).stage(STAGE)?;
+    std::fs::remove_file(SPEC).stage(STAGE)?;
+    serde_json::from_slice(&json).map_err(|e| Fatal::new(STAGE, e))
+}

@@ -1,0 +1,154 @@
+//! The guest's own mounts, and the box's root: an image that is only read, a layer that is written, and beneath
+//! them what every box has.
+
+use super::fatal::{Fatal, Stage};
+use crate::sys;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timestamps, Uid};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen,
+};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// The image.
+pub(crate) const LOWER: &str = "/lower";
+/// The disk or memory that takes what is written.
+pub(crate) const UPPER: &str = "/upper";
+/// What every box has, unless its image has something else there.
+const TOOLS: &str = "/tools";
+/// The cgroup of everything in the box.
+pub(crate) const CGROUP: &str = "/sys/fs/cgroup/box";
+
+/// Mounts what init itself needs.
+pub(super) fn own() -> Result<(), Fatal> {
+    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", "/proc", "proc", quiet, "")?;
+    mount("sysfs", "/sys", "sysfs", quiet, "")?;
+    mount("cgroup2", "/sys/fs/cgroup", "cgroup2", quiet, "")?;
+    mount("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, "mode=755")
+}
+
+/// Makes the cgroup of the box.
+pub(super) fn cgroup() -> Result<OwnedFd, Fatal> {
+    const STAGE: &str = "make the box's cgroup";
+    rustix::fs::mkdir(CGROUP, Mode::from_raw_mode(0o755)).stage(STAGE)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(CGROUP, flags, Mode::empty()).stage(STAGE)
+}
+
+/// Puts the box's root together, and gives it as a mount that is not yet anywhere. `upper` is a disk; without
+/// one, memory takes what is written.
+pub(super) fn root(lower: &str, upper: Option<&str>, hostname: &str) -> Result<OwnedFd, Fatal> {
+    let flags = MountFlags::RDONLY | MountFlags::NODEV;
+    mount(lower, LOWER, "erofs", flags, "")?;
+    match upper {
+        Some(disk) => mount(disk, UPPER, "ext4", MountFlags::NODEV, "")?,
+        None => mount("tmpfs", UPPER, "tmpfs", MountFlags::NODEV, "mode=755")?,
+    }
+    writable_layer().stage("prepare the writable layer")?;
+    tools(hostname).stage("prepare nsexec")?;
+    overlay().stage("join image and writable layer")
+}
+
+/// Makes the guest's first file system read-only: this program is on it, and so is `nsexec`.
+pub(super) fn protect() -> Result<(), Fatal> {
+    sys::mount_read_only(c"/").stage("protect the guest init")
+}
+
+/// Unmounts the writable layer, which writes it back.
+///
+/// # Errors
+/// `EBUSY` while anything in the box lives.
+pub(crate) fn unmount_upper() -> rustix::io::Result<()> {
+    rustix::mount::unmount(UPPER, UnmountFlags::empty())
+}
+
+fn mount(source: &str, path: &str, kind: &str, flags: MountFlags, options: &str) -> Result<(), Fatal> {
+    let why = |e: Errno| {
+        let from = if source == kind { String::new() } else { format!(" from {source}") };
+        Fatal::new("mount", format_args!("{kind} at {path}{from}: {}", std::io::Error::from(e)))
+    };
+    let options = std::ffi::CString::new(options).unwrap_or_default();
+    match rustix::mount::mount(source, path, kind, flags, options.as_c_str()) {
+        Err(Errno::NOENT) if rustix::fs::access(path, rustix::fs::Access::EXISTS).is_err() => {
+            rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).map_err(why)?;
+            rustix::mount::mount(source, path, kind, flags, options.as_c_str()).map_err(why)
+        }
+        other => other.map_err(why),
+    }
+}
+
+/// The folders that overlayfs needs. The upper one is the box's `/`, so it looks as the image's does.
+fn writable_layer() -> std::io::Result<()> {
+    let upper = format!("{UPPER}/upper");
+    if Path::new(&upper).exists() {
+        return Ok(());
+    }
+    make(&format!("{UPPER}/work"))?;
+    // Under another name until it is complete: a boot may be cut short.
+    let unfinished = format!("{UPPER}/unfinished");
+    make(&unfinished)?;
+    let image = rustix::fs::stat(LOWER)?;
+    let to = unfinished.as_str();
+    rustix::fs::chown(to, Some(Uid::from_raw(image.st_uid)), Some(Gid::from_raw(image.st_gid)))?;
+    rustix::fs::chmod(to, Mode::from_raw_mode(image.st_mode))?;
+    let mut names = Vec::with_capacity(4096);
+    rustix::fs::listxattr(LOWER, rustix::buffer::spare_capacity(&mut names))?;
+    for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let mut value = Vec::with_capacity(65536);
+        rustix::fs::getxattr(LOWER, name, rustix::buffer::spare_capacity(&mut value))?;
+        rustix::fs::setxattr(to, name, &value, rustix::fs::XattrFlags::empty())?;
+    }
+    let time = |sec, nsec| rustix::fs::Timespec { tv_sec: sec, tv_nsec: i64::try_from(nsec).unwrap_or(0) };
+    let times = Timestamps {
+        last_access: time(image.st_atime, image.st_atime_nsec),
+        last_modification: time(image.st_mtime, image.st_mtime_nsec),
+    };
+    rustix::fs::utimensat(CWD, to, &times, AtFlags::empty())?;
+    Ok(rustix::fs::rename(to, upper)?)
+}
+
+/// The lowest layer: mount points, `nsexec`, and names for this machine where the image has none. What the image
+/// has goes first, and nothing of this is ever written to the upper layer.
+fn tools(hostname: &str) -> std::io::Result<()> {
+    for folder in ["", "/proc", "/sys", "/dev", "/usr", "/usr/bin"] {
+        make(&format!("{TOOLS}{folder}"))?;
+    }
+    rustix::fs::link("/init", format!("{TOOLS}/usr/bin/nsexec"))?;
+    // An image without /etc has nothing that would look there.
+    if Path::new(LOWER).join("etc").is_dir() {
+        make(&format!("{TOOLS}/etc"))?;
+        let hosts = format!(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
+        );
+        std::fs::write(format!("{TOOLS}/etc/hosts"), hosts)?;
+        std::fs::write(format!("{TOOLS}/etc/hostname"), format!("{hostname}\n"))?;
+    }
+    Ok(())
+}
+
+fn make(path: &str) -> rustix::io::Result<()> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+fn overlay() -> rustix::io::Result<OwnedFd> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in [
+        ("source", "box".to_owned()),
+        ("lowerdir", format!("{LOWER}:{TOOLS}")),
+        ("upperdir", format!("{UPPER}/upper")),
+        ("workdir", format!("{UPPER}/work")),
+        // A folder of the image can be renamed, as on any file system.
+        ("redirect_dir", "on".to_owned()),
+    ] {
+        fsconfig_set_string(fs.as_fd(), key, value)?;
+    }
+    fsconfig_create(fs.as_fd())?;
+    // Of device nodes only those in /dev work.
+    fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+}

@@ -1,0 +1,110 @@
+//! How the host reaches this guest: a virtio-serial port that carries many streams, or vsock.
+
+use crate::stream::Stream;
+use crate::sys;
+use a3s_box_agent::mux::Acceptor;
+use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
+use a3s_box_agent::{AGENT_PORT, AGENT_PORT_NAME, serve};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{Mode, OFlags};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use tokio::io::BufStream;
+use tokio::time::{Instant, sleep};
+
+/// The virtio device id of a socket device.
+const VIRTIO_VSOCK: &str = "0x0013";
+/// How long the kernel may take to find the port.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a port whose host has gone is looked at.
+const RECONNECT: Duration = Duration::from_millis(50);
+/// The most that the port's driver takes at once.
+const WRITE: usize = 32 << 10;
+const READ: usize = 16 << 10;
+
+/// Serves `agent` to the host for ever.
+pub(crate) async fn serve_host<A: Agent>(agent: AgentServer<A>) -> io::Error {
+    let result = match find().await {
+        Ok(Some(port)) => serve_port(&port, agent).await,
+        Ok(None) => serve_vsock(agent).await,
+        Err(e) => Err(e),
+    };
+    let Err(error) = result;
+    error
+}
+
+enum Never {}
+
+/// The agent's port, opened; none where the host is reached through vsock.
+async fn find() -> io::Result<Option<OwnedFd>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(500);
+    loop {
+        if let Some(name) = port_named(AGENT_PORT_NAME) {
+            let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            match rustix::fs::open(format!("/dev/{name}"), flags, Mode::empty()) {
+                // The device's file comes a moment after its name.
+                Err(rustix::io::Errno::NOENT) if Instant::now() < deadline => {}
+                port => return Ok(Some(port?)),
+            }
+        } else if has_vsock() {
+            return Ok(None);
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!("no virtio port {AGENT_PORT_NAME} and no vsock device")));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT);
+    }
+}
+
+fn port_named(wanted: &str) -> Option<String> {
+    std::fs::read_dir("/sys/class/virtio-ports").ok()?.flatten().find_map(|entry| {
+        let name = std::fs::read_to_string(entry.path().join("name")).ok()?;
+        (name.trim_end() == wanted).then(|| entry.file_name().into_string().ok())?
+    })
+}
+
+fn has_vsock() -> bool {
+    let Ok(devices) = std::fs::read_dir("/sys/bus/virtio/devices") else { return false };
+    devices
+        .flatten()
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("device")).ok())
+        .any(|id| id.trim_end() == VIRTIO_VSOCK)
+}
+
+/// One session after the other: a host that was away begins a new one.
+async fn serve_port<A: Agent>(port: &OwnedFd, agent: AgentServer<A>) -> io::Result<Never> {
+    loop {
+        let io = BufStream::with_capacity(READ, WRITE, Stream::new(port.try_clone()?)?);
+        let mut session = Acceptor::over(io);
+        while let Some(stream) = session.accept().await {
+            tokio::spawn(serve(stream, agent.clone()));
+        }
+        drop(session);
+        // Nothing tells of the host's return but the port's state.
+        while hung_up(port)? {
+            sleep(RECONNECT).await;
+        }
+    }
+}
+
+fn hung_up(port: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(port, PollFlags::empty())];
+    rustix::event::poll(&mut fds, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(fds[0].revents().contains(PollFlags::HUP))
+}
+
+async fn serve_vsock<A: Agent>(agent: AgentServer<A>) -> io::Result<Never> {
+    let listener = Stream::new(sys::vsock_listen(AGENT_PORT)?)?;
+    loop {
+        match listener.read_with(sys::accept).await {
+            Ok(connection) => {
+                tokio::spawn(serve(Stream::new(connection)?, agent.clone()));
+            }
+            // One connection's trouble, or no descriptors left: neither may end the guest.
+            Err(_) => sleep(RECONNECT).await,
+        }
+    }
+}

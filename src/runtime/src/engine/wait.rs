@@ -1,0 +1,44 @@
+//! `wait`: until a box has ended.
+
+use super::{Engine, RunEvent};
+use crate::state::{State, look};
+use a3s_box_core::{BoxError, ErrorKind, Result};
+
+impl Engine {
+    /// Waits until the box that `name` means has ended, however long that takes; its exit code. For one that does
+    /// not run that is the code of its last run, and 0 where there was none, as with Docker.
+    ///
+    /// # Errors
+    /// `NotFound` for no such box, or one that was removed before it could be asked.
+    pub async fn wait(&self, name: &str) -> Result<i32> {
+        let id = {
+            let state = State::read(&self.home)?;
+            state.find(name)?.id.clone()
+        };
+        match self.attach(id.as_str()).await {
+            Ok(mut attached) => loop {
+                match attached.next().await {
+                    Ok(RunEvent::Ended(end)) => return Ok(end.code),
+                    Ok(_) => {}
+                    // The shim was killed; what that came to is seen below.
+                    Err(_) => break,
+                }
+            },
+            // It has ended meanwhile, or did not run at all.
+            Err(error) if matches!(error.kind(), ErrorKind::WrongState | ErrorKind::Unavailable) => {}
+            Err(error) => return Err(error),
+        }
+        let state = State::read(&self.home)?;
+        let status = look(&self.home, state.find(id.as_str())?)?.status;
+        match status {
+            Some(status) => status.exit.map(|exit| exit.code).ok_or_else(|| {
+                BoxError::new(
+                    ErrorKind::Unavailable,
+                    format!("box {name} runs, and its shim cannot be reached"),
+                )
+                .with_hint("see shim.log in the box's folder")
+            }),
+            None => Ok(0),
+        }
+    }
+}

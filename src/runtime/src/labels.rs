@@ -1,0 +1,116 @@
+//! What an image asks of its boxes, in labels that begin with `a3s.box.`: defaults that the user's own words go over.
+//!
+//! An image is not trusted with the host: it may ask for no more than the host has, and for less than all of its
+//! memory. What a user asks for is the user's business.
+
+use a3s_box_core::{BoxConfig, BoxError, Bytes, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+const PREFIX: &str = "a3s.box.";
+/// The share of the host's memory that an image may ask for.
+const SHARE: u64 = 2;
+
+/// The configuration of a box of `image` before the user says anything, where the image has these labels.
+pub(crate) fn defaults(image: &str, labels: &BTreeMap<String, String>) -> Result<BoxConfig> {
+    let mut config = BoxConfig::new(image);
+    for (label, value) in labels {
+        let Some(key) = label.strip_prefix(PREFIX) else { continue };
+        match key {
+            "cpus" => config.cpus = parse(image, label, value)?,
+            "memory" => config.memory = parse(image, label, value)?,
+            "disk" => config.disk = parse(image, label, value)?,
+            "workdir" => config.workdir = Some(value.clone()),
+            _ => match key.strip_prefix("env.") {
+                Some(name) => config.env.push(format!("{name}={value}")),
+                // Of a later version, or of a tool of somebody's.
+                None => tracing::debug!(image, label, "label without effect"),
+            },
+        }
+    }
+    let host = std::thread::available_parallelism()
+        .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+    if config.cpus > host {
+        return Err(too_much(image, "cpus", &config.cpus.to_string(), &format!("{host} CPUs")));
+    }
+    if let Some(memory) = host_memory()
+        && config.memory.0 > memory.0 / SHARE
+    {
+        let has = format!("{memory}, of which an image may ask for half");
+        return Err(too_much(image, "memory", &config.memory.to_string(), &has));
+    }
+    config.validate().map_err(|error| {
+        BoxError::new(ErrorKind::InvalidInput, format!("the labels of image {image} make no sense"))
+            .caused_by(error.to_string())
+            .with_hint("use another image: its labels begin with a3s.box.")
+    })?;
+    Ok(config)
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(image: &str, label: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|error: T::Err| {
+        BoxError::new(
+            ErrorKind::InvalidInput,
+            format!("label {label}={value:?} of image {image} makes no sense"),
+        )
+        .caused_by(error.to_string())
+        .with_hint("use an image that is labelled properly")
+    })
+}
+
+fn too_much(image: &str, what: &str, asked: &str, has: &str) -> BoxError {
+    BoxError::new(
+        ErrorKind::OutOfSpace,
+        format!("image {image} asks for {what} {asked}, and this host has {has}"),
+    )
+    .with_hint(format!("the image's label a3s.box.{what} says so; use an image that asks for less"))
+}
+
+/// The host's memory, where it can be told.
+fn host_memory() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(Bytes(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(labels: &[(&str, &str)]) -> Result<BoxConfig> {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        defaults("app", &labels)
+    }
+
+    #[test]
+    fn an_image_may_ask_for_what_it_needs() {
+        let config = of(&[
+            ("a3s.box.cpus", "1"),
+            ("a3s.box.memory", "256m"),
+            ("a3s.box.disk", "1g"),
+            ("a3s.box.workdir", "/work"),
+            ("a3s.box.env.A", "1=2"),
+            ("a3s.box.new", "x"),
+            ("maintainer", "somebody"),
+        ])
+        .unwrap();
+        assert_eq!((config.memory, config.disk), (Bytes::mib(256), Bytes::gib(1)));
+        assert_eq!((config.workdir.as_deref(), &config.env[..]), (Some("/work"), &["A=1=2".to_owned()][..]));
+        assert_eq!(of(&[]).unwrap(), BoxConfig::new("app"));
+    }
+
+    #[test]
+    fn an_image_may_not_ask_for_the_host_or_for_nonsense() {
+        for (label, value, said) in [
+            ("a3s.box.cpus", "64", "cpus 64"),
+            ("a3s.box.memory", "1000g", "memory 1000GiB"),
+            ("a3s.box.memory", "much", "a3s.box.memory=\"much\""),
+            ("a3s.box.cpus", "0", "labels of image app"),
+            ("a3s.box.workdir", "here", "labels of image app"),
+            ("a3s.box.env.", "x", "labels of image app"),
+        ] {
+            let error = of(&[(label, value)]).unwrap_err().to_string();
+            assert!(error.contains(said), "{label}: {error}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `config.toml` in the state directory: what a user settles once for all commands. Documented in `docs/config.md`.
+//!
+//! Strict: a key that means nothing is refused by name, since one that is overlooked would be worse than none.
+
+use crate::Home;
+use a3s_box_core::{BoxError, Bytes, ErrorKind, Result};
+use a3s_box_image::{Registries, RegistrySettings, VerifyPolicy};
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The most of the file that is read, in bytes.
+const MAX: u64 = 1 << 20;
+const DAY: u64 = 24 * 60 * 60;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Settings {
+    /// The image store.
+    pub(crate) image: ImageSettings,
+    /// The rootfs cache.
+    pub(crate) rootfs: RootfsSettings,
+    registry: BTreeMap<String, RegistrySettings>,
+    /// Which images must be signed.
+    pub(crate) verify: Vec<VerifyPolicy>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ImageSettings {
+    /// What the store may hold before images go that were used least recently.
+    #[serde(deserialize_with = "size")]
+    pub(crate) max_size: Bytes,
+    /// PEM files of authorities that may vouch for any registry.
+    ca: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RootfsSettings {
+    /// What the cache may hold before rootfs images go that were used least recently.
+    #[serde(deserialize_with = "size")]
+    pub(crate) max_size: Bytes,
+    /// After how long a rootfs image goes that is not used.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) ttl: Duration,
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        Self { max_size: Bytes::gib(32), ca: Vec::new() }
+    }
+}
+
+impl Default for RootfsSettings {
+    fn default() -> Self {
+        Self { max_size: Bytes::gib(32), ttl: Duration::from_secs(30 * DAY) }
+    }
+}
+
+impl Settings {
+    /// What `config.toml` in the state directory says; all defaults where there is none. Relative paths in it are
+    /// relative to it.
+    pub(crate) fn read(home: &Home) -> Result<Self> {
+        let path = home.path().join("config.toml");
+        let mut text = String::new();
+        match std::fs::File::open(&path).and_then(|file| file.take(MAX).read_to_string(&mut text)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => other.map_err(|e| BoxError::io(format!("cannot read {}", path.display()), e))?,
+        };
+        let mut settings: Self = toml::from_str(&text).map_err(|e| {
+            BoxError::new(ErrorKind::InvalidInput, format!("{} makes no sense", path.display()))
+                .caused_by(e.to_string().trim_end().to_owned())
+                .with_hint("docs/config.md says what may be in it")
+        })?;
+        settings.anchor(home.path());
+        Ok(settings)
+    }
+
+    fn anchor(&mut self, dir: &Path) {
+        let registries = self.registry.values_mut().flat_map(|registry| &mut registry.ca);
+        let keys = self.verify.iter_mut().flat_map(|policy| &mut policy.keys);
+        for path in registries.chain(keys).chain(&mut self.image.ca) {
+            *path = dir.join(&*path);
+        }
+    }
+
+    /// What is said of registries.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::new(self.registry.clone(), self.image.ca.clone())
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// `30d`, `12h`, `90m`, `45s`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let invalid =
+        || serde::de::Error::custom(format!("invalid duration {text:?}: write 30d, 12h, 90m or 45s"));
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "d" => DAY,
+        "h" => 60 * 60,
+        "m" => 60,
+        "s" => 1,
+        _ => return Err(invalid()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
+    seconds.map(Duration::from_secs).ok_or_else(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    fn read(text: &str) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        Settings::read(&home)
+    }
+
+    #[test]
+    fn everything_can_be_said_once() {
+        let settings = read(
+            "[image]\nmax-size = '20g'\n[rootfs]\nttl = '12h'\nmax-size = '512m'\n\
+             [registry.'docker.io']\nmirrors = ['mirror.lan:5000']\n\
+             [registry.'mirror.lan:5000']\nplain-http = true\nca = ['lan.pem', '/etc/lan.pem']\n\
+             [[verify]]\nprefix = 'ghcr.io/acme'\nkeys = ['acme.pub']\n",
+        )
+        .unwrap();
+        assert_eq!(settings.image.max_size, Bytes::gib(20));
+        assert_eq!(settings.rootfs.ttl, Duration::from_secs(12 * 60 * 60));
+        assert_eq!(settings.rootfs.max_size, Bytes::mib(512));
+        assert!(settings.verify[0].keys[0].is_absolute());
+        assert_eq!(settings.registry["mirror.lan:5000"].ca[1], Path::new("/etc/lan.pem"));
+        assert_eq!(read("").unwrap().image.max_size, Bytes::gib(32));
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_by_name() {
+        for (text, said) in [
+            ("[image]\nmax_size = '1g'", "`max_size`"),
+            ("[images]", "`images`"),
+            ("[registry.x]\ninsecure = true", "`insecure`"),
+            ("[[verify]]\nprefix = ''\nkey = 'x'", "`key`"),
+            ("[[verify]]\nkeys = ['x']", "`prefix`"),
+            ("[rootfs]\nttl = '1w'", "\"1w\""),
+            ("[image]\nmax-size = 20", "integer"),
+            ("[image", "TOML parse error"),
+        ] {
+            let error = read(text).unwrap_err();
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains(said), "{text}: {cause}");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        }
+    }
+}
