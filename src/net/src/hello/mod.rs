@@ -166,8 +166,8 @@ impl Watch {
     fn tls(&mut self, held: &[u8]) -> Step {
         match tls::read(held) {
             Ok(None) if held.len() < MAX_HELLO => Step::More,
-            Ok(None) => self.ask(Hello::Unclear("the TLS hello is too long"), Next::Opaque),
-            Ok(Some((hello, length))) => self.ask(hello, Next::Tls(length)),
+            Ok(Some((hello, length))) if length <= MAX_HELLO => self.ask(hello, Next::Tls(length)),
+            Ok(_) => self.ask(Hello::Unclear("the TLS hello is too long"), Next::Opaque),
             Err(what) => self.ask(Hello::Unclear(what), Next::Opaque),
         }
     }
@@ -175,8 +175,11 @@ impl Watch {
     fn http(&mut self, held: &[u8]) -> Step {
         match http::read(held) {
             Ok(None) if held.len() < MAX_HELLO => Step::More,
-            Ok(None) => self.ask(Hello::Unclear("the HTTP head is too long"), Next::Opaque),
-            Ok(Some((names, length, head))) => self.ask(Hello::Http { names }, Next::Http(length, head)),
+            // However it came: in one piece it is no shorter.
+            Ok(Some((names, length, head))) if length <= MAX_HELLO => {
+                self.ask(Hello::Http { names }, Next::Http(length, head))
+            }
+            Ok(_) => self.ask(Hello::Unclear("the HTTP head is too long"), Next::Opaque),
             Err(what) => self.ask(Hello::Unclear(what), Next::Opaque),
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! A refused or failed connect() becomes a reset or an ICMP error, a reset on one side a reset on the other, the
 //! end of one direction the end of that direction. Windows follow the sockets, so that who reads slowly stops
-//! who writes, from one end to the other. [`Upload`] and [`Download`] are the two directions of a [`Flow`].
+//! who writes, from one end to the other. [`upload::Upload`] and [`download::Download`] are the two directions of a [`Flow`].
 
 mod download;
 mod flow;
