@@ -48,6 +48,16 @@ pub(crate) const TEST: &[Package] = &[
     package("openssl", "/usr/bin/openssl", "makes a test registry's certificates and signatures"),
     package("zstd", "/usr/bin/zstd", "is the peer of our decompression"),
     package("libcap2-bin", "/sbin/setcap", "gives a test image file capabilities"),
+    package("iproute2", "/sbin/ip", "lays the network tests' namespaces out"),
+    package("iputils-ping", "/bin/ping", "pings through the network"),
+    package("dnsmasq-base", "/usr/sbin/dnsmasq", "is the resolver behind the network's DNS"),
+    package("bind9-dnsutils", "/usr/bin/dig", "asks the network's DNS"),
+    package("nginx-light", "/usr/sbin/nginx", "is the web server that tests reach through the network"),
+    package("curl", "/usr/bin/curl", "fetches through the network"),
+    package("git", "/usr/bin/git", "clones through the network"),
+    package("openssl", "/usr/bin/openssl", "makes the web server's certificate"),
+    package("iperf3", "/usr/bin/iperf3", "measures the network"),
+    package("passt", "/usr/bin/passt", "is the network's peer in the benchmark"),
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
 ];
 

@@ -11,6 +11,7 @@ mod exec;
 mod id;
 mod log;
 mod name;
+mod net;
 mod probe;
 mod run;
 mod signal;
@@ -25,6 +26,11 @@ pub use exec::{ExecRequest, TtySize};
 pub use id::{BoxId, HostProcess};
 pub use log::{LogRecord, LogStream};
 pub use name::BoxName;
+pub use net::{
+    Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
+    NetRule, NetSpec, NetSubject, NetWay, NetworkMembership, PortMapping, Ports, RuleTarget, Transport,
+    Verdict,
+};
 pub use probe::{HostProbe, KvmVerdict};
 pub use run::{BootPhase, BootTrace, ExitReason, RunExit, RunStatus};
 pub use signal::Signal;

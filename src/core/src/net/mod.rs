@@ -1,0 +1,16 @@
+//! What a user may ask of a box's network, and what the shim is told of it.
+
+mod cidr;
+mod learn;
+mod ports;
+mod publish;
+mod record;
+mod rule;
+mod spec;
+
+pub use cidr::Cidr;
+pub use ports::Ports;
+pub use publish::{PortMapping, Transport};
+pub use record::{NetCounters, NetRecord, NetSubject, NetWay};
+pub use rule::{NamePattern, NetDefault, NetPolicy, NetRule, RuleTarget, Verdict};
+pub use spec::{NeighbourSpec, NetAddresses, NetLimits, NetSpec, NetworkMembership};

@@ -1,0 +1,208 @@
+//! The user-space network of one box: gateway, NAT, DNS, published ports, networks of boxes, egress policy.
+//!
+//! Owns everything between the VMM's frames and the host's sockets, and decides what the box may reach. Runs on
+//! a thread of its own in the shim ([`Network::start`]); the VMM has no network but the stream it is given, and
+//! nothing here needs a right that an ordinary program lacks. Does not configure the guest: its addresses are
+//! fixed ([`a3s_box_core::NetAddresses`]) and reach the guest init through `boot.json`.
+//!
+//! ```text
+//!   guest <-> VMM <-(frames)-> stream -> packet -> stack -+- tcp, udp, ping -> policy -> socket (host)
+//!                                                         +- dns -> policy -> resolvers (host)
+//!                                                         +- ports (published), neighbours (other boxes)
+//! ```
+#![forbid(unsafe_code)]
+
+mod audit;
+mod dns;
+mod explain;
+#[doc(hidden)]
+pub mod fuzz;
+mod hello;
+mod limit;
+mod neighbours;
+mod packet;
+mod ping;
+mod policy;
+mod poll;
+mod ports;
+mod socket;
+mod stack;
+mod station;
+mod stream;
+mod tcp;
+mod udp;
+
+pub use audit::Counters;
+pub use explain::{Explanation, Question};
+pub use policy::{Decision, HOST_NAME};
+
+use a3s_box_core::{BoxError, ErrorKind, NetCounters, NetSpec, PortMapping};
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a running stack may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Buffers of the stream to the VMM, which hold a few of the longest frames.
+const STREAM_BUFFER: usize = 1 << 20;
+
+/// What others ask of a running stack.
+enum Command {
+    Explain(Question, SyncSender<Vec<Explanation>>),
+    Stop,
+}
+
+/// The running network of one box. It ends with the VMM's end of the stream, or with [`Network::stop`].
+#[derive(Debug)]
+pub struct Network {
+    thread: JoinHandle<io::Result<()>>,
+    commands: Sender<Command>,
+    wake: OwnedFd,
+    counters: Counters,
+    ports: Vec<PortMapping>,
+}
+
+impl Network {
+    /// Starts the network of box `id` at our end `link` of the VMM's stream, with its log at `log`.
+    ///
+    /// # Errors
+    /// A published port that is taken, a network that cannot be joined, a log that cannot be written.
+    pub fn start(spec: &NetSpec, id: &str, log: &Path, link: UnixStream) -> Result<Self, BoxError> {
+        let bound = ports::Bound::new(&spec.publish)?;
+        let ports = bound.mappings();
+        let neighbours = neighbours::Neighbours::join(&spec.networks)?;
+        let failed = |error: io::Error| BoxError::io("cannot start the box's network", error);
+        let now = Instant::now();
+        let audit = audit::Audit::open(log, id, now)
+            .map_err(|error| BoxError::io(format!("cannot write {}", log.display()), error))?;
+        let counters = audit.counters();
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(io::Error::from)
+            .map_err(failed)?;
+        let awake = wake.try_clone().map_err(failed)?;
+        let (commands, receiver) = mpsc::channel();
+        let spec = spec.clone();
+        raise_descriptor_limit();
+        let thread = std::thread::Builder::new()
+            .name("network".into())
+            .spawn(move || run(&spec, link, awake, receiver, audit, bound, neighbours))
+            .map_err(failed)?;
+        Ok(Self { thread, commands, wake, counters, ports })
+    }
+
+    /// Where the published ports really are.
+    pub fn ports(&self) -> &[PortMapping] {
+        &self.ports
+    }
+
+    /// What the network has done so far.
+    pub fn counters(&self) -> NetCounters {
+        self.counters.read()
+    }
+
+    /// What would become of a connection, and why.
+    ///
+    /// # Errors
+    /// `Unavailable` when the network has ended, `Timeout` when it does not answer.
+    pub fn explain(&self, question: Question) -> Result<Vec<Explanation>, BoxError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let gone = || BoxError::new(ErrorKind::Unavailable, "the box's network has ended");
+        self.commands.send(Command::Explain(question, sender)).map_err(|_| gone())?;
+        self.wake();
+        receiver.recv_timeout(ANSWER).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Disconnected => gone(),
+            mpsc::RecvTimeoutError::Timeout => {
+                BoxError::new(ErrorKind::Timeout, "the box's network does not answer")
+            }
+        })
+    }
+
+    /// Ends the network, and says how it ended if it had before.
+    ///
+    /// # Errors
+    /// What broke the network while it ran.
+    pub fn stop(self) -> Result<(), BoxError> {
+        drop(self.commands.send(Command::Stop));
+        self.wake();
+        match self.thread.join() {
+            Ok(result) => result.map_err(|error| BoxError::io("the box's network failed", error)),
+            Err(_) => Err(BoxError::new(ErrorKind::Internal, "the box's network panicked")),
+        }
+    }
+
+    fn wake(&self) {
+        // A counter that is full wakes too.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+fn run(
+    spec: &NetSpec,
+    link: UnixStream,
+    wake: OwnedFd,
+    commands: Receiver<Command>,
+    audit: audit::Audit,
+    bound: ports::Bound,
+    mut neighbours: neighbours::Neighbours,
+) -> io::Result<()> {
+    let mut station = station(spec, audit)?;
+    // The host's limits may be lower; then it is as much as they allow.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&link, STREAM_BUFFER);
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&link, STREAM_BUFFER);
+    station.poll.watch(&link, poll::Source::Link)?;
+    station.poll.watch_input(&wake, poll::Source::Wake)?;
+    let ports = ports::Ports::watch(bound, &mut station)?;
+    neighbours.watch(&mut station)?;
+    let traffic = stack::Traffic {
+        station,
+        connections: tcp::Connections::default(),
+        flows: udp::Flows::new(),
+        pings: ping::Pings::default(),
+        dns: dns::Dns::new(&spec.resolvers, &spec.hosts),
+        ports,
+        neighbours,
+    };
+    let reader = stream::FrameReader::new();
+    stack::Stack { link, wake, commands, reader, traffic, readable: true }.run()
+}
+
+fn station(spec: &NetSpec, audit: audit::Audit) -> io::Result<station::Station> {
+    let addresses = &spec.addresses;
+    let now = Instant::now();
+    let gateway = [addresses.gateway4.into(), addresses.gateway6.into()];
+    Ok(station::Station {
+        identity: packet::Identity {
+            guest: addresses.mac,
+            gateway: addresses.gateway_mac,
+            guest4: addresses.guest4,
+            gateway4: addresses.gateway4,
+            guest6: addresses.guest6,
+            gateway6: addresses.gateway6,
+        },
+        mtu: usize::from(addresses.mtu),
+        out: stream::FrameQueue::default(),
+        poll: poll::Poll::new()?,
+        policy: policy::Policy::new(&spec.policy, gateway),
+        limiter: limit::Limiter::new(&spec.limits, now),
+        audit,
+        now,
+        held: 0,
+        open: 0,
+    })
+}
+
+/// Every connection takes a descriptor; shells grant a thousand, and a process may take as many as its hard
+/// limit has.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
