@@ -120,7 +120,11 @@ fn without_a_vmm_or_a_kernel_the_way_out_is_named() {
     run().env("A3S_BOX_QEMU", "/no/qemu").run().refused(&["qemu", "not installed", "apt-get install"]);
     run().env("A3S_BOX_QEMU", "/bin/false").run().refused(&["VMM ended"]);
     let nothing = home.path().join("nothing");
-    run().env("A3S_BOX_KERNEL_DIR", &nothing).run().refused(&["no guest kernel", "nothing", "cargo xtask"]);
+    run().env("A3S_BOX_KERNEL_DIR", &nothing).run().refused(&[
+        "kernel is not installed",
+        "cargo xtask kernel",
+        "A3S_BOX_KERNEL_DIR",
+    ]);
     assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
 }
 

@@ -40,6 +40,7 @@ fn a_shell_in_a_box_is_a_terminal() {
     terminal.type_in("jobs; kill -9 %1; wait; echo kil\"\"led\r");
     terminal.expect("killed\r\n");
 
+    terminal.expect("ready> ");
     terminal.type_in("exit 5\r");
     assert_eq!(terminal.wait(), 5);
     let after = terminal.settings();

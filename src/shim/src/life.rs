@@ -142,10 +142,9 @@ impl Life {
                     Err(NotUp::Failed(code, message)) => break Err(end::start_failed(code, message)),
                     Err(NotUp::Broken(why)) => {
                         tracing::warn!(why, "the guest did not come up");
-                        // A guest that hangs up is about to end, and its console says why.
-                        drop(timeout(ANSWER, vmm.wait()).await);
+                        let how = end_of(vmm).await.unwrap_or(why);
                         let words = vmm.last_words().await;
-                        break Err(end::vmm_ended(false, &why, &words, &vmm.console));
+                        break Err(end::vmm_ended(false, &how, &words, &vmm.console));
                     }
                 },
                 status = vmm.wait() => {
@@ -227,8 +226,8 @@ impl Life {
                         return end::plain(code, self.asked.unwrap_or(ExitReason::Exited));
                     }
                     Ok(_) | Err(_) => {
-                        drop(timeout(ANSWER, vmm.wait()).await);
-                        return self.vmm_ended(vmm, "the guest hung up").await;
+                        let how = end_of(vmm).await.unwrap_or_else(|| "the guest hung up".to_owned());
+                        return self.vmm_ended(vmm, &how).await;
                     }
                 },
                 status = vmm.wait() => return self.vmm_ended(vmm, &how(status)).await,
@@ -353,6 +352,11 @@ async fn signal(agent: &mut AgentClient, number: i32) -> Result<(), Status> {
         Ok(answer) => answer.map(drop),
         Err(_) => Err(Status::deadline_exceeded("the guest does not answer")),
     }
+}
+
+/// How a VMM ended whose guest has hung up: usually it is about to, or has. None where it runs on.
+async fn end_of(vmm: &mut Machine) -> Option<String> {
+    timeout(ANSWER, vmm.wait()).await.ok().map(how)
 }
 
 fn how(status: io::Result<std::process::ExitStatus>) -> String {
