@@ -30,17 +30,22 @@ fn a_shell_in_a_box_is_a_terminal() {
     terminal.type_in("echo after $?\r");
     terminal.expect("after 130\r\n");
 
-    // Job control: stop a job, see it, end it.
+    // Job control: stop a job, see it, take it back, end it.
     terminal.expect("ready> ");
-    terminal.type_in("sh -c 'echo slee\"\"ping; exec sleep 2000'\r");
-    terminal.expect("sleeping\r\n");
+    let job = "trap \"echo con\\\"\\\"tinued\" CONT; echo work\"\"ing; while :; do sleep 0.1; done";
+    terminal.type_in(&format!("sh -c '{job}'\r"));
+    terminal.expect("working\r\n");
     terminal.type_in("\x1a");
     terminal.expect("Stopped");
     terminal.expect("ready> ");
-    terminal.type_in("jobs; kill -9 %1; wait; echo kil\"\"led\r");
-    terminal.expect("killed\r\n");
-
+    terminal.type_in("jobs\r");
+    terminal.expect("Stopped");
     terminal.expect("ready> ");
+    terminal.type_in("fg\r");
+    terminal.expect("continued\r\n");
+    terminal.type_in("\x03");
+    terminal.expect("ready> ");
+
     terminal.type_in("exit 5\r");
     assert_eq!(terminal.wait(), 5);
     let after = terminal.settings();

@@ -90,6 +90,9 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);
             }
+            while let Ok(bytes) = self.screen.try_recv() {
+                self.unseen.push_str(&String::from_utf8_lossy(&bytes));
+            }
             assert!(Instant::now() < deadline, "the command did not end; the screen shows {:?}", self.unseen);
             std::thread::sleep(Duration::from_millis(5));
         }
