@@ -1,6 +1,6 @@
 //! Tables: columns as wide as their widest cell, three spaces between them, as Docker prints them.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 /// Prints `rows` under `head`.
 pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
@@ -10,13 +10,13 @@ pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let mut out = io::stdout().lock();
+    let mut out = BufWriter::new(io::stdout().lock());
     for line in lines {
         let padded: String =
             line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}   ")).collect();
         writeln!(out, "{}", padded.trim_end())?;
     }
-    Ok(())
+    out.flush()
 }
 
 /// `text` without control characters, and cut to `width` letters.
