@@ -255,6 +255,12 @@ pub(crate) fn peer_groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Gives memory that is free again back to the box, of which all but little is meant for its own processes.
+pub(crate) fn trim_eagerly() {
+    // SAFETY: mallopt(3) only sets a parameter; there is one thread.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10) };
+}
+
 /// Registers a descriptor with the runtime.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor is open and stays the same one until its owner, here the result, drops it.

@@ -54,6 +54,7 @@ enum Never {}
 
 fn live() -> Result<Never, Fatal> {
     let init_us = uptime_us();
+    crate::sys::trim_eagerly();
     mounts::own()?;
     // Nobody in the box may look into this process, or into its children until they exec.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).stage("init")?;

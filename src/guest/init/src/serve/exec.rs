@@ -11,7 +11,6 @@ use crate::stream::Stream;
 use a3s_box_agent::CHUNK;
 use a3s_box_agent::proto::agent::{ExecInput, ExecOutput, Exited, Started, exec_input, exec_output::Kind};
 use a3s_box_core::{ExecRequest, TtySize};
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -24,8 +23,8 @@ use tonic::{Status, Streaming};
 pub(super) type Outputs = ReceiverStream<Result<ExecOutput, Status>>;
 type Sender = mpsc::Sender<Result<ExecOutput, Status>>;
 
-/// Messages of input that are held while the process does not read; more stay with the client.
-const HELD: usize = 2;
+/// What is read of a pipe at once: half a message, since it is in memory up to three times until it is sent.
+const READ: usize = CHUNK / 2;
 /// Output shorter than this is copied, so that a few bytes do not hold a whole chunk of memory.
 const SMALL: usize = 4096;
 /// What can be in a pipe or a terminal when its process has ended: the largest size that a pipe may be given.
@@ -90,7 +89,7 @@ async fn attend(_call: Call, process: Process, inputs: Streaming<ExecInput>, out
             return;
         }
     };
-    let feeder = Feeder { inputs, stdin, terminal, process: pidfd, held: VecDeque::new(), closing: false };
+    let feeder = Feeder { inputs, stdin, terminal, process: pidfd, held: None, closing: false };
     let feeding = tokio::spawn(feeder.run());
 
     let (no_more, over) = watch::channel(false);
@@ -137,7 +136,7 @@ async fn pump(
         // Room first: what is not read stays in the pipe, and a full pipe stops the process. But only where there
         // is something to read, or one stream would hold up the other.
         let room = outputs.reserve().await.ok();
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut chunk = Vec::with_capacity(READ);
         let read = source.read_now(&mut chunk);
         if ended {
             left = left.saturating_sub(chunk.len());
@@ -161,7 +160,8 @@ struct Feeder {
     stdin: Option<Arc<Stream>>,
     terminal: bool,
     process: Arc<OwnedFd>,
-    held: VecDeque<Bytes>,
+    /// A message that the process has not taken yet. The next one stays with the client.
+    held: Option<Bytes>,
     closing: bool,
 }
 
@@ -169,9 +169,9 @@ impl Feeder {
     /// Until the client has no more to say and the process has it all.
     async fn run(mut self) {
         let mut listening = true;
-        while listening || !self.held.is_empty() {
+        while listening || self.held.is_some() {
             tokio::select! {
-                input = self.inputs.message(), if listening && self.held.len() < HELD => match input {
+                input = self.inputs.message(), if listening && self.held.is_none() => match input {
                     Ok(Some(input)) => self.take(input),
                     // The client has gone, or will not send any more.
                     Ok(None) | Err(_) => {
@@ -179,9 +179,9 @@ impl Feeder {
                         self.closing |= !self.terminal;
                     }
                 },
-                written = write(self.stdin.as_deref(), self.held.front()) => self.written(written),
+                written = write(self.stdin.as_deref(), self.held.as_ref()) => self.written(written),
             }
-            if self.closing && self.held.is_empty() {
+            if self.closing && self.held.is_none() {
                 self.stdin = None;
             }
         }
@@ -192,10 +192,10 @@ impl Feeder {
             Some(exec_input::Kind::Stdin(bytes))
                 if self.stdin.is_some() && !self.closing && !bytes.is_empty() =>
             {
-                self.held.push_back(bytes);
+                self.held = Some(bytes);
             }
             Some(exec_input::Kind::CloseStdin(_)) if self.terminal => {
-                self.held.push_back(Bytes::from_static(END_OF_TRANSMISSION));
+                self.held = Some(Bytes::from_static(END_OF_TRANSMISSION));
             }
             Some(exec_input::Kind::CloseStdin(_)) => self.closing = true,
             Some(exec_input::Kind::Resize(size)) if self.terminal => {
@@ -210,12 +210,12 @@ impl Feeder {
     }
 
     fn written(&mut self, written: io::Result<usize>) {
-        match (written, self.held.front_mut()) {
-            (Ok(n), Some(front)) if n < front.len() => drop(front.split_to(n)),
-            (Ok(_), _) => drop(self.held.pop_front()),
+        match (written, &mut self.held) {
+            (Ok(n), Some(held)) if n < held.len() => drop(held.split_to(n)),
+            (Ok(_), _) => self.held = None,
             // The process has closed its input; the rest has nowhere to go.
             (Err(_), _) => {
-                self.held.clear();
+                self.held = None;
                 self.stdin = None;
             }
         }
