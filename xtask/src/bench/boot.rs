@@ -6,7 +6,6 @@ use crate::{build, guest, images};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,23 +87,19 @@ struct Floor {
 }
 
 impl Floor {
-    /// Learns QEMU's arguments from a box that is run, and puts the floor's init in place of ours.
+    /// Learns QEMU's arguments from a box that runs, and puts the floor's init in place of ours.
     fn prepare(dir: &Path, a3s: &dyn Fn(&[&str]) -> Command) -> Result<Self> {
-        let (spy, heard) = (dir.join("spy"), dir.join("heard"));
-        let script = format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\nexec qemu-system-x86_64 \"$@\"\n",
-            heard.display()
-        );
-        fs::write(&spy, script)?;
-        fs::set_permissions(&spy, fs::Permissions::from_mode(0o755))?;
-        quietly(a3s(&["run", "--rm", "busybox", "true"]).env("A3S_BOX_QEMU", &spy))?;
+        quietly(&mut a3s(&["run", "-d", "--name", "floor", "busybox", "sleep", "100000"]))?;
+        let views: serde_json::Value = serde_json::from_str(&quietly(&mut a3s(&["inspect", "floor"]))?)?;
+        let pid = views[0]["run"]["vmm"]["pid"].as_i64().context("the box has no VMM")?;
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+        quietly(&mut a3s(&["rm", "-f", "floor"]))?;
 
         let initramfs = guest::pack("floor-init")?;
         // The box is gone, and its disk with it; the floor gets one that is as empty.
         let disk = fs::read_dir(dir.join("disks"))?.next().context("no disk")??.path();
-        let arguments =
-            fs::read_to_string(heard)?.lines().map(|argument| adapt(argument, &initramfs, &disk)).collect();
-        Ok(Self { arguments })
+        let arguments = line.trim_end_matches('\0').split('\0').skip(1);
+        Ok(Self { arguments: arguments.map(|argument| adapt(argument, &initramfs, &disk)).collect() })
     }
 
     fn command(&self) -> Command {
