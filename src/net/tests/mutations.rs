@@ -53,7 +53,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 fn no_bytes_break_a_parser() {
     let runs = std::env::var("A3S_FUZZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
     for (name, target) in a3s_box_net::fuzz::TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let folder = Path::new("fuzz/corpus").join(name);
         let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
             .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
