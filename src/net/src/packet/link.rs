@@ -97,11 +97,6 @@ pub(super) fn answer_arp<'a>(identity: &Identity, packet: &[u8]) -> Result<Inbou
     }
 }
 
-/// Asks for the guest, which makes a guest that has just come up know the gateway.
-pub(crate) fn arp_request(identity: &Identity) -> Vec<u8> {
-    arp(identity, ARP_REQUEST, ([0; 6], identity.guest4))
-}
-
 fn arp(identity: &Identity, operation: u16, target: ([u8; 6], Ipv4Addr)) -> Vec<u8> {
     let mut frame = begin(identity, ARP, ARP_LENGTH);
     frame.extend_from_slice(&[0, 1, 8, 0, 6, 4]);

@@ -14,7 +14,7 @@ mod udp;
 
 pub(crate) use icmp::{Echo, Unreachable, echo_reply, neighbour_solicited, unreachable};
 pub(crate) use ip::{Datagram, Protocol};
-pub(crate) use link::{Identity, arp_request};
+pub(crate) use link::Identity;
 pub(crate) use tcp::{Flags, Header, HeaderRoom, Options, Segment};
 pub(crate) use udp::{Udp, udp_frame};
 

@@ -5,6 +5,7 @@
 mod devices;
 mod fatal;
 mod mounts;
+mod network;
 
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, unmount_upper};
@@ -15,6 +16,7 @@ use a3s_box_core::{BootSpec, Upper};
 use fatal::Stage;
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 /// The guest's own mounts, which no process in the box sees.
@@ -74,7 +76,7 @@ fn start(spec: BootSpec, init_us: u64) -> Result<(Times, Container, Forked), Fat
     let root = root(&spec)?;
     let mounted_us = uptime_us();
     let cgroup = mounts::cgroup()?;
-    crate::sys::loopback_up().stage("loopback interface")?;
+    network::configure(spec.network.as_ref())?;
     let parts = Parts { hostname: spec.hostname, root, cgroup };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
     mounts::protect()?;
@@ -87,7 +89,8 @@ fn root(spec: &BootSpec) -> Result<OwnedFd, Fatal> {
         Upper::Tmpfs => &["rootfs"],
     };
     let disks = devices::find(needed)?;
-    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname)
+    let resolver = spec.network.as_ref().map(|network| IpAddr::from(network.gateway4));
+    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname, resolver)
 }
 
 /// Reads the spec, and removes it: it may hold secrets, and takes memory.

@@ -16,7 +16,13 @@ fn spec() -> ShimSpec {
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
-        boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
+        boot: BootSpec {
+            hostname: "h".into(),
+            upper: Upper::Disk,
+            network: None,
+            process: ExecRequest::default(),
+        },
+        network: None,
     }
 }
 
@@ -64,4 +70,13 @@ fn an_emulated_kernel_measures_no_clock_that_is_known() {
     assert!(line.contains(" tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp "), "{line}");
     let line = joined(&ShimSpec { accel: Accel::Kvm, ..spec() });
     assert!(!line.contains("tsc=reliable"), "{line}");
+}
+
+#[test]
+fn a_network_is_a_stream_that_is_inherited() {
+    assert!(!joined(&spec()).contains("net"));
+    let network = Some(a3s_box_core::NetSpec::default());
+    let line = joined(&ShimSpec { network, ..spec() });
+    assert!(line.contains("-netdev stream,id=network,server=off,addr.type=fd,addr.str=6"), "{line}");
+    assert!(line.contains("virtio-net-device,netdev=network,mac=02:a3:50:00:00:02"), "{line}");
 }

@@ -7,7 +7,7 @@ use super::{Link, Machine};
 use crate::{confine, cpio, sys};
 use a3s_box_agent::mux::Opener;
 use a3s_box_core::ShimSpec;
-use command_line::{AGENT_FD, INITRD_FD, QMP_FD};
+use command_line::{AGENT_FD, INITRD_FD, NETWORK_FD, QMP_FD};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -20,11 +20,11 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 /// What keeps QEMU from being started, ready for a user to read.
-pub(super) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+pub(super) fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     let initrd = cpio::initramfs(spec).map_err(|e| format!("cannot make the initramfs: {e}"))?;
     let program = find().ok_or_else(|| format!("{} is not installed", command_line::PROGRAM))?;
     let files = confine::files_of(&program, spec)?;
-    spawn(spec, &program, initrd, files.as_ref())
+    spawn(spec, &program, (initrd, network), files.as_ref())
         .map_err(|e| format!("cannot run {}: {e}", program.display()))
 }
 
@@ -36,15 +36,22 @@ fn find() -> Option<PathBuf> {
     })
 }
 
-fn spawn(spec: &ShimSpec, program: &Path, initrd: OwnedFd, files: Option<&OwnedFd>) -> io::Result<Machine> {
+fn spawn(
+    spec: &ShimSpec,
+    program: &Path,
+    (initrd, network): (OwnedFd, Option<OwnedFd>),
+    files: Option<&OwnedFd>,
+) -> io::Result<Machine> {
     let (agent, agent_guest) = StdUnixStream::pair()?;
     let (qmp, qmp_guest) = StdUnixStream::pair()?;
     let mut command = std::process::Command::new(program);
     command.args(command_line::arguments(spec));
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    debug_assert_eq!((AGENT_FD, QMP_FD, INITRD_FD), (3, 4, 5));
-    let inherited = sys::confine(&mut command, &[&agent_guest.into(), &qmp_guest.into(), &initrd], files)?;
+    debug_assert_eq!((AGENT_FD, QMP_FD, INITRD_FD, NETWORK_FD), (3, 4, 5, 6));
+    let (agent_guest, qmp_guest) = (agent_guest.into(), qmp_guest.into());
+    let given: Vec<&OwnedFd> = [&agent_guest, &qmp_guest, &initrd].into_iter().chain(&network).collect();
+    let inherited = sys::confine(&mut command, &given, files)?;
     let (opened, port_open) = oneshot::channel();
     let link = Link::Serial(Opener::over(tokio_stream(agent)?));
     let machine = Machine::start(command, link, port_open)?;
