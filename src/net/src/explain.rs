@@ -43,7 +43,7 @@ pub fn explain(policy: &NetPolicy, question: &Question) -> Vec<Explanation> {
     let literal = lower.parse::<IpAddr>().ok();
     let addresses = match literal {
         Some(address) => vec![address],
-        None if lower == HOST_NAME => gateway.to_vec(),
+        None if lower == HOST_NAME => vec![link.gateway4.into()],
         None => question.addresses.clone(),
     };
     let name = literal.is_none().then_some(lower.as_str());

@@ -71,9 +71,12 @@ fn nonsense(image: &str, label: &str, value: &str, why: String) -> BoxError {
 /// names no port of the host, one is picked.
 fn ports(image: &str, label: &str, value: &str) -> Result<Vec<PortMapping>> {
     let words = value.split([' ', ',']).filter(|word| !word.is_empty());
-    let whole = |word: &str| if word.contains(':') { word.to_owned() } else { format!("0:{word}") };
-    let ports: Vec<PortMapping> =
-        words.map(|word| parse(image, label, &whole(word))).collect::<Result<_>>()?;
+    let ports: Vec<PortMapping> = words
+        .map(|word| {
+            let whole = if word.contains(':') { word.to_owned() } else { format!("0:{word}") };
+            whole.parse().map_err(|error: BoxError| nonsense(image, label, value, error.to_string()))
+        })
+        .collect::<Result<_>>()?;
     if ports.len() > MAX_PORTS || ports.iter().any(|port| port.host.ip() != Ipv4Addr::LOCALHOST) {
         let why = format!("an image publishes at most {MAX_PORTS} ports, on the loopback address");
         return Err(nonsense(image, label, value, why));

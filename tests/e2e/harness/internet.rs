@@ -18,7 +18,7 @@ pub struct Internet {
 
 impl Internet {
     pub fn new() -> Self {
-        let script = "ip link set lo up && for a in \"$@\"; do ip addr add $a dev lo nodad || exit 1; done;  \
+        let script = "ip link set lo up && for a in \"$@\"; do ip addr add $a dev lo || exit 1; done;  \
                       exec sleep infinity";
         let holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "--kill-child", "sh", "-c", script, "sh"])
@@ -52,10 +52,9 @@ impl Internet {
         let mut command = self.command(program);
         self.servers.push(command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let at: SocketAddr = at.parse().unwrap();
-        let filter = format!("src {} and sport = {}", at.ip(), at.port());
         eventually(program, || {
-            let shown = self.command("ss").args(["-Hltn", &filter]).output().unwrap();
-            (!shown.stdout.is_empty()).then_some(())
+            let shown = self.command("ss").arg("-Hltn").output().unwrap();
+            String::from_utf8_lossy(&shown.stdout).contains(&format!(" {at} ")).then_some(())
         });
     }
 }

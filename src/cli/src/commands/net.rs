@@ -121,13 +121,13 @@ mod tests {
 
     #[test]
     fn an_end_is_a_host_and_a_port() {
-        let read = |text: &str| end(text).map(|end| (end.host, end.port, end.transport));
-        let host = |host: &str, port| Ok((host.to_owned(), port, Transport::Tcp));
+        let read = |text: &str| end(text).map(|end| (end.host, end.port, end.transport)).unwrap();
+        let host = |host: &str, port| (host.to_owned(), port, Transport::Tcp);
         assert_eq!(read("pypi.org"), host("pypi.org", 443));
         assert_eq!(read("pypi.org:80"), host("pypi.org", 80));
         assert_eq!(read("::1"), host("::1", 443));
         assert_eq!(read("[::1]:80"), host("::1", 80));
-        assert_eq!(read("192.0.2.1:53/udp").unwrap().2, Transport::Udp);
+        assert_eq!(read("192.0.2.1:53/udp").2, Transport::Udp);
         for bad in ["", ":80", "a:0", "a:b", "a/sctp", "[a]:1", "[::1]1", "a b", "a\u{1b}[m"] {
             assert!(end(bad).is_err(), "{bad}");
         }
