@@ -38,6 +38,8 @@ pub struct ShimSpec {
     pub rootfs: PathBuf,
     /// The writable layer's disk, where `boot.upper` is a disk.
     pub upper: Option<PathBuf>,
+    /// Where guests are kept that have booted and can be gone on from; the shims share the folder.
+    pub templates: PathBuf,
     /// Milliseconds from the VMM's start to a running container process.
     pub boot_timeout_ms: u64,
     /// The signal that `stop` sends to the container process.
@@ -45,6 +47,20 @@ pub struct ShimSpec {
     /// Whether nothing of the writable layer is wanted after the run, so that it may end without unmounting.
     pub discard: bool,
     /// What the guest needs to know.
+    pub boot: BootSpec,
+}
+
+/// What a guest whose initramfs holds no `boot.json` reads from the agent's port before it does anything for a box:
+/// its length in four bytes, the lowest first, and then itself as JSON. The guest may have booted for another box,
+/// some time ago, and been copied since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wake {
+    /// What time it is, in nanoseconds since the UNIX epoch.
+    pub clock_ns: u64,
+    /// What no other guest knows, for its random numbers.
+    pub seed: [u8; 32],
+    /// The box.
     pub boot: BootSpec,
 }
 

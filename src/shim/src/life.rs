@@ -54,7 +54,7 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         force_at: None,
         running: false,
     };
-    let exit = match vmm::launch(&life.spec) {
+    let exit = match vmm::launch(&life.spec).await {
         Err(message) => end::boot_failed(message),
         Ok(vmm) => life.through(vmm, self::listener(agent)?, input).await?,
     };
@@ -167,6 +167,7 @@ impl Life {
     /// Notes when the boot's milestones were passed, which others saw.
     fn note_boot(&mut self, vmm: &mut Machine, answered: Option<u64>) {
         let milestones = [
+            (BootPhase::Restored, vmm.restored_at),
             (BootPhase::Kernel, vmm.console.first_at()),
             (BootPhase::Init, vmm.port_open.try_recv().ok()),
             (BootPhase::Agent, answered),

@@ -40,7 +40,7 @@ impl Engine {
         let folder = self.home.folder(&record.id);
         let upper =
             if record.config.ephemeral { None } else { Some(self.upper(&folder, record.config.disk)?) };
-        let spec = spec(&record, files, rootfs, upper, tty);
+        let spec = spec(&record, files, rootfs, upper, self.home.templates(), tty);
 
         // From here on no other command may start, remove or sweep the box.
         let state = State::write(&self.home)?;
@@ -159,6 +159,7 @@ fn spec(
     files: GuestFiles,
     rootfs: PathBuf,
     upper: Option<PathBuf>,
+    templates: PathBuf,
     tty: Option<TtySize>,
 ) -> ShimSpec {
     let mut process = record.process.clone();
@@ -173,6 +174,7 @@ fn spec(
         kernel: files.kernel,
         initramfs: files.initramfs,
         rootfs,
+        templates,
         boot_timeout_ms: preflight::boot_timeout_ms(&record.config, record.accel),
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove,

@@ -19,7 +19,7 @@ use a3s_box_core::{ShimSpec, Vmm};
 ///
 /// # Errors
 /// What keeps it from being started, ready for a user to read.
-pub(crate) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+pub(crate) async fn launch(spec: &ShimSpec) -> Result<Machine, String> {
     for (what, file) in
         [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)]
     {
@@ -27,6 +27,6 @@ pub(crate) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
     }
     match spec.vmm {
         Vmm::Krun => krun::launch(spec),
-        Vmm::Qemu => qemu::launch(spec),
+        Vmm::Qemu => qemu::launch(spec).await,
     }
 }

@@ -5,6 +5,7 @@
 mod devices;
 mod fatal;
 mod mounts;
+mod told;
 
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, unmount_upper};
@@ -13,17 +14,10 @@ use crate::process::{Container, Forked, Parts};
 use crate::{reap, serve};
 use a3s_box_core::{BootSpec, Upper};
 use fatal::Stage;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 
 /// The guest's own mounts, which no process in the box sees.
 pub(crate) const OWN_MOUNTS: &[&str] = &["/proc", "/sys", "/dev", mounts::UPPER, mounts::LOWER];
-
-/// What the host tells this guest; the kernel has unpacked it beside this program.
-const SPEC: &str = "/boot.json";
-/// A spec longer than this is none; arguments and environment may take megabytes.
-const MAX_SPEC: u64 = 64 << 20;
 
 /// When boot passed its milestones, in microseconds of `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy)]
@@ -60,21 +54,22 @@ fn live() -> Result<Never, Fatal> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).stage("init")?;
     // As the last one to go, should memory run out.
     std::fs::write("/proc/self/oom_score_adj", "-1000").stage("init")?;
-    let spec = read_spec()?;
     let signals = reap::signals().stage("init")?;
-    let (times, container, main) = start(spec, init_us)?;
+    let cgroup = mounts::cgroup()?;
+    crate::sys::loopback_up().stage("loopback interface")?;
+    // Up to here all guests are alike.
+    let (spec, port) = told::read()?;
+    let (times, container, main) = start(spec, cgroup, init_us)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
-    let error = runtime.block_on(serve::run(times, container, main, signals));
+    let error = runtime.block_on(serve::run(times, container, main, signals, port));
     Err(Fatal::new("serve the agent", error))
 }
 
 /// Puts the root together and forks the container process, which goes on by itself from there.
-fn start(spec: BootSpec, init_us: u64) -> Result<(Times, Container, Forked), Fatal> {
+fn start(spec: BootSpec, cgroup: OwnedFd, init_us: u64) -> Result<(Times, Container, Forked), Fatal> {
     let root = root(&spec)?;
     let mounted_us = uptime_us();
-    let cgroup = mounts::cgroup()?;
-    crate::sys::loopback_up().stage("loopback interface")?;
     let parts = Parts { hostname: spec.hostname, root, cgroup };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
     mounts::protect()?;
@@ -88,13 +83,4 @@ fn root(spec: &BootSpec) -> Result<OwnedFd, Fatal> {
     };
     let disks = devices::find(needed)?;
     mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname)
-}
-
-/// Reads the spec, and removes it: it may hold secrets, and takes memory.
-fn read_spec() -> Result<BootSpec, Fatal> {
-    const STAGE: &str = "read boot.json";
-    let mut json = Vec::new();
-    File::open(SPEC).stage(STAGE)?.take(MAX_SPEC).read_to_end(&mut json).stage(STAGE)?;
-    std::fs::remove_file(SPEC).stage(STAGE)?;
-    serde_json::from_slice(&json).map_err(|e| Fatal::new(STAGE, e))
 }

@@ -15,8 +15,8 @@ pub(super) const PROGRAM: &str =
 pub(super) const AGENT_FD: i32 = 3;
 /// The descriptor of QMP.
 pub(super) const QMP_FD: i32 = 4;
-/// The descriptor of the initramfs.
-pub(super) const INITRD_FD: i32 = 5;
+/// The descriptor of the template that the guest goes on from, where it does.
+pub(super) const TEMPLATE_FD: i32 = 5;
 /// The id of the agent's port, which QMP events name.
 pub(super) const PORT_ID: &str = "agent";
 
@@ -36,14 +36,21 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     add(&["-device", &format!("virtserialport,id={PORT_ID},chardev=agent-socket,name={AGENT_PORT_NAME}")]);
     add(&["-device", "virtio-rng-device"]);
     add(&["-append", &kernel(spec)]);
-    add(&["-initrd", &format!("/proc/self/fd/{INITRD_FD}")]);
-    args.push("-kernel".into());
-    args.push(spec.kernel.clone().into());
+    for (option, file) in [("-kernel", &spec.kernel), ("-initrd", &spec.initramfs)] {
+        args.extend([option.into(), file.clone().into()]);
+    }
     disk(&mut args, "rootfs", &spec.rootfs, true);
     if let Some(upper) = &spec.upper {
         disk(&mut args, "upper", upper, false);
     }
     args
+}
+
+/// The arguments that boxes of one shape share: all but the names of their own disks.
+pub(super) fn shape(spec: &ShimSpec) -> Vec<String> {
+    let upper = spec.upper.as_ref().map(|_| "upper".into());
+    let alike = ShimSpec { rootfs: "rootfs".into(), upper, ..spec.clone() };
+    arguments(&alike).iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 fn machine(accel: Accel) -> &'static str {

@@ -13,6 +13,7 @@ fn spec() -> ShimSpec {
         initramfs: "/k/initramfs.cpio".into(),
         rootfs: "/r/a,b.erofs".into(),
         upper: Some("/b/upper.ext4".into()),
+        templates: "/t".into(),
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
@@ -33,7 +34,7 @@ fn the_guest_gets_what_is_named_and_nothing_else() {
         "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-smp 2 -m 512M",
         "-accel tcg,thread=multi",
-        "-initrd /proc/self/fd/5",
+        "-kernel /k/vmlinux -initrd /k/initramfs.cpio",
         "readonly=on,file.locking=off,cache=writeback,file=/r/a,,b.erofs -device virtio-blk-device,drive=rootfs,serial=rootfs",
         "file=/b/upper.ext4 -device virtio-blk-device,drive=upper,serial=upper",
         "virtserialport,id=agent,chardev=agent-socket,name=a3s.agent",
@@ -64,4 +65,18 @@ fn an_emulated_kernel_measures_no_clock_that_is_known() {
     assert!(line.contains(" tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp "), "{line}");
     let line = joined(&ShimSpec { accel: Accel::Kvm, ..spec() });
     assert!(!line.contains("tsc=reliable"), "{line}");
+}
+
+#[test]
+fn boxes_differ_in_shape_by_what_their_guests_see() {
+    let other = ShimSpec { rootfs: "/r/other".into(), upper: Some("/c/upper.ext4".into()), ..spec() };
+    assert_eq!(shape(&spec()), shape(&other));
+    for other in [
+        ShimSpec { upper: None, ..spec() },
+        ShimSpec { cpus: 1, ..spec() },
+        ShimSpec { memory: Bytes::mib(513), ..spec() },
+        ShimSpec { accel: Accel::Kvm, ..spec() },
+    ] {
+        assert_ne!(shape(&spec()), shape(&other));
+    }
 }
