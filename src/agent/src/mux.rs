@@ -34,13 +34,18 @@ fn session<T: AsyncRead + AsyncWrite + Unpin>(io: T, mode: yamux::Mode) -> Sessi
 pub struct Opener(mpsc::Sender<Open>);
 
 impl Opener {
-    /// A session over `io`, driven by a task of the current runtime until `io` ends.
-    pub fn over<T>(io: T) -> Self
+    /// A session over what `ready` gives, driven by a task of the current runtime until that ends. Whoever opens
+    /// streams waits for it; where it gives nothing, the session has ended.
+    pub fn over<T>(ready: impl Future<Output = Option<T>> + Send + 'static) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, requests) = mpsc::channel(16);
-        tokio::spawn(drive(session(io, yamux::Mode::Client), requests));
+        tokio::spawn(async move {
+            if let Some(io) = ready.await {
+                drive(session(io, yamux::Mode::Client), requests).await;
+            }
+        });
         Self(sender)
     }
 
@@ -135,7 +140,7 @@ mod tests {
     async fn streams_do_not_hold_one_another_up() {
         let (host, guest) = tokio::io::duplex(4096);
         tokio::spawn(echo_guest(guest));
-        let opener = Opener::over(host);
+        let opener = Opener::over(async { Some(host) });
 
         // One stream is written to until nothing moves any more, and never read.
         let mut stuck = opener.open().await.unwrap();
@@ -156,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_whose_peer_went_away_says_so() {
         let (host, guest) = tokio::io::duplex(4096);
-        let opener = Opener::over(host);
+        let opener = Opener::over(async { Some(host) });
         drop(guest);
         opener.closed().await;
         assert_eq!(opener.open().await.unwrap_err().kind(), io::ErrorKind::NotConnected);

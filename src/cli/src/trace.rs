@@ -25,6 +25,7 @@ fn name(phase: BootPhase) -> &'static str {
     match phase {
         BootPhase::Shim => "shim: started, spec read",
         BootPhase::Vmm => "shim: VMM started",
+        BootPhase::Restored => "shim: guest restored",
         BootPhase::Kernel => "kernel: first console line",
         BootPhase::Init => "init: agent port open",
         BootPhase::Agent => "agent: handshake answered",

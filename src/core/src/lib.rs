@@ -35,6 +35,6 @@ pub use probe::{HostProbe, KvmVerdict};
 pub use run::{BootPhase, BootTrace, ExitReason, RunExit, RunStatus};
 pub use signal::Signal;
 pub use size::Bytes;
-pub use spec::{BootSpec, ShimSpec, Upper};
+pub use spec::{BootSpec, ShimSpec, Upper, Wake};
 pub use state::BoxState;
 pub use vmm::{Accel, AccelChoice, Capabilities, Kernel, KernelChoice, Vmm, VmmChoice};

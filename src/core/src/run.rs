@@ -11,6 +11,8 @@ pub enum BootPhase {
     Shim,
     /// The VMM process was started.
     Vmm,
+    /// A guest that had booted before goes on in the VMM.
+    Restored,
     /// The guest kernel wrote its first line to the console.
     Kernel,
     /// The guest init opened the agent port.

@@ -1,6 +1,6 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, NetAddresses, NetSpec, Signal, Vmm};
+use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, NetSpec, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -38,6 +38,8 @@ pub struct ShimSpec {
     pub rootfs: PathBuf,
     /// The writable layer's disk, where `boot.upper` is a disk.
     pub upper: Option<PathBuf>,
+    /// Where guests are kept that have booted and can be gone on from; the shims share the folder.
+    pub templates: PathBuf,
     /// Milliseconds from the VMM's start to a running container process.
     pub boot_timeout_ms: u64,
     /// The signal that `stop` sends to the container process.
@@ -51,6 +53,20 @@ pub struct ShimSpec {
     pub boot: BootSpec,
 }
 
+/// What a guest whose initramfs holds no `boot.json` reads from the agent's port before it does anything for a box:
+/// its length in four bytes, the lowest first, and then itself as JSON. The guest may have booted for another box,
+/// some time ago, and been copied since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wake {
+    /// What time it is, in nanoseconds since the UNIX epoch.
+    pub clock_ns: u64,
+    /// What no other guest knows, for its random numbers.
+    pub seed: [u8; 32],
+    /// The box.
+    pub boot: BootSpec,
+}
+
 /// `boot.json`: what the guest init reads at the root of its initramfs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,9 +75,6 @@ pub struct BootSpec {
     pub hostname: String,
     /// Where writes go.
     pub upper: Upper,
-    /// The addresses of its network device, where it has one.
-    #[serde(default)]
-    pub network: Option<NetAddresses>,
     /// The container process.
     pub process: ExecRequest,
 }

@@ -37,7 +37,7 @@ impl Home {
             .with_hint("set A3S_HOME to an absolute path"));
         }
         let home = Self(path.to_owned());
-        for dir in [path.to_owned(), home.boxes(), home.disks()] {
+        for dir in [path.to_owned(), home.boxes(), home.disks(), home.templates()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(|e| {
                 BoxError::io(format!("cannot create {}", dir.display()), e)
                     .with_hint("set A3S_HOME to a folder that you can write to")
@@ -79,6 +79,11 @@ impl Home {
     /// The networks that boxes share.
     pub(crate) fn networks(&self) -> PathBuf {
         self.0.join("networks")
+    }
+
+    /// Guests that have booted, which boxes go on from.
+    pub(crate) fn templates(&self) -> PathBuf {
+        self.0.join("templates")
     }
 
     /// What was found out about this host.

@@ -76,6 +76,7 @@ fn stage_name(stage: BootPhase) -> &'static str {
     match stage {
         BootPhase::Shim => "starting the VMM",
         BootPhase::Vmm => "VMM started, and the guest is silent",
+        BootPhase::Restored => "guest restored",
         BootPhase::Kernel => "the guest's console spoke",
         BootPhase::Init => "guest init opened its port",
         BootPhase::Agent => "guest init answered",

@@ -111,7 +111,7 @@ impl Life {
         agent: StdListener,
         input: mpsc::Receiver<ExecInput>,
     ) -> io::Result<RunExit> {
-        match vmm::launch(&self.spec, stream) {
+        match vmm::launch(&self.spec, stream).await {
             Err(message) => Ok(self.not_started(message).await),
             Ok(vmm) => self.through(vmm, listener(agent)?, input).await,
         }
@@ -193,6 +193,7 @@ impl Life {
     /// Notes when the boot's milestones were passed, which others saw.
     fn note_boot(&mut self, vmm: &mut Machine, answered: Option<u64>) {
         let milestones = [
+            (BootPhase::Restored, vmm.restored_at),
             (BootPhase::Kernel, vmm.console.first_at()),
             (BootPhase::Init, vmm.port_open.try_recv().ok()),
             (BootPhase::Agent, answered),

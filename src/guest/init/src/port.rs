@@ -17,15 +17,18 @@ use tokio::time::{Instant, sleep};
 const VIRTIO_VSOCK: &str = "0x0013";
 /// How long the kernel may take to find the port.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a port that is not there yet is looked for.
+pub(crate) const PAUSE: Duration = Duration::from_micros(500);
 /// How often a port whose host has gone is looked at.
 const RECONNECT: Duration = Duration::from_millis(50);
 /// The most that the port's driver takes at once.
 const WRITE: usize = 32 << 10;
 const READ: usize = 16 << 10;
 
-/// Serves `agent` to the host for ever.
-pub(crate) async fn serve_host<A: Agent>(agent: AgentServer<A>) -> io::Error {
-    let result = match find().await {
+/// Serves `agent` to the host for ever, through `port` where it is open already.
+pub(crate) async fn serve_host<A: Agent>(port: Option<OwnedFd>, agent: AgentServer<A>) -> io::Error {
+    let way = port.map_or_else(find, |port| Ok(Some(port)));
+    let result = match way {
         Ok(Some(port)) => serve_port(&port, agent).await,
         Ok(None) => serve_vsock(agent).await,
         Err(e) => Err(e),
@@ -34,15 +37,22 @@ pub(crate) async fn serve_host<A: Agent>(agent: AgentServer<A>) -> io::Error {
     error
 }
 
+/// Opens the agent's port. Reading from it waits.
+///
+/// # Errors
+/// Those of open(2); `Other` where there is no such port.
+pub(crate) fn open() -> io::Result<OwnedFd> {
+    find()?.ok_or_else(|| io::Error::other(format!("no virtio port {AGENT_PORT_NAME}")))
+}
+
 enum Never {}
 
 /// The agent's port, opened; none where the host is reached through vsock.
-async fn find() -> io::Result<Option<OwnedFd>> {
+fn find() -> io::Result<Option<OwnedFd>> {
     let deadline = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_micros(500);
     loop {
         if let Some(name) = port_named(AGENT_PORT_NAME) {
-            let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            let flags = OFlags::RDWR | OFlags::CLOEXEC;
             match rustix::fs::open(format!("/dev/{name}"), flags, Mode::empty()) {
                 // The device's file comes a moment after its name.
                 Err(rustix::io::Errno::NOENT) if Instant::now() < deadline => {}
@@ -54,8 +64,7 @@ async fn find() -> io::Result<Option<OwnedFd>> {
         if Instant::now() > deadline {
             return Err(io::Error::other(format!("no virtio port {AGENT_PORT_NAME} and no vsock device")));
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(RECONNECT);
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -102,6 +102,26 @@ pub(crate) fn signal_fd(numbers: impl IntoIterator<Item = i32>) -> io::Result<Ow
     }
 }
 
+/// Mixes `seed` into the kernel's random numbers, and has them begin anew from it: a copied guest has its original's
+/// (random(4)).
+pub(crate) fn reseed(seed: &[u8; 32]) -> io::Result<()> {
+    /// `struct rand_pool_info`.
+    #[repr(C)]
+    struct Pool {
+        bits: libc::c_int,
+        bytes: libc::c_int,
+        seed: [u8; 32],
+    }
+    const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
+    const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
+    let random = std::fs::File::open("/dev/urandom")?;
+    let pool = Pool { bits: 256, bytes: 32, seed: *seed };
+    // SAFETY: the structure is what random(4) says, and as long as it says of itself.
+    check(unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, &raw const pool) }.into())?;
+    // SAFETY: it takes no argument.
+    check(unsafe { libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG) }.into())
+}
+
 /// Sends any signal, real-time ones too.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // SAFETY: the third argument may be null (pidfd_send_signal(2)).

@@ -55,7 +55,7 @@ impl Engine {
             status.vmm.map(|vmm| host::kill(vmm, LEAVE));
         }
         let network = net::spec(&self.home, &record, &settings)?;
-        let spec = spec(&record, files, rootfs, upper, tty, network);
+        let spec = spec(&record, files, rootfs, upper, self.home.templates(), tty, network);
         self.launch(&shim, &folder, &spec)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
@@ -164,6 +164,7 @@ fn spec(
     files: GuestFiles,
     rootfs: PathBuf,
     upper: Option<PathBuf>,
+    templates: PathBuf,
     tty: Option<TtySize>,
     network: Option<NetSpec>,
 ) -> ShimSpec {
@@ -179,11 +180,11 @@ fn spec(
         kernel: files.kernel,
         initramfs: files.initramfs,
         rootfs,
+        templates,
         boot_timeout_ms: preflight::boot_timeout_ms(&record.config, record.accel),
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove,
         boot: BootSpec {
-            network: network.as_ref().map(|network| network.addresses.clone()),
             hostname: record.config.hostname.clone().unwrap_or_else(|| record.id.short().to_owned()),
             upper: if upper.is_some() { Upper::Disk } else { Upper::Tmpfs },
             process,

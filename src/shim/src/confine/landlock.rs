@@ -45,7 +45,7 @@ pub(super) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Option<Owne
     for device in DEVICES {
         rules.path(device, AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    for file in [&spec.kernel, &spec.rootfs] {
+    for file in [&spec.kernel, &spec.initramfs, &spec.rootfs] {
         rules.path(file, AccessFs::ReadFile)?;
     }
     if let Some(upper) = &spec.upper {

@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) link: Link,
     /// When the guest init has opened its port.
     pub(crate) port_open: oneshot::Receiver<u64>,
+    /// When a guest that had booted before went on here.
+    pub(crate) restored_at: Option<u64>,
 }
 
 impl Machine {
@@ -40,7 +42,7 @@ impl Machine {
         let console = Console::default();
         let reading = tokio::spawn(console.clone().read(child.stdout.take().ok_or_else(missing)?));
         let stderr = tokio::spawn(read_stderr(child.stderr.take().ok_or_else(missing)?));
-        Ok(Self { child, pid, console, reading, stderr, link, port_open })
+        Ok(Self { child, pid, console, reading, stderr, link, port_open, restored_at: None })
     }
 
     /// Waits until the VMM has ended.

@@ -20,7 +20,7 @@ use std::os::fd::OwnedFd;
 ///
 /// # Errors
 /// What keeps it from being started, ready for a user to read.
-pub(crate) fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
+pub(crate) async fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     for (what, file) in
         [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)]
     {
@@ -28,6 +28,6 @@ pub(crate) fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machin
     }
     match spec.vmm {
         Vmm::Krun => krun::launch(spec, network),
-        Vmm::Qemu => qemu::launch(spec, network),
+        Vmm::Qemu => qemu::launch(spec, network).await,
     }
 }

@@ -2,11 +2,14 @@
 
 use super::fatal::{Fatal, Stage};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 /// Disks are there before the first process, unless a driver takes its time.
 const PATIENCE: Duration = Duration::from_secs(10);
 const STAGE: &str = "find the disks";
+/// The driver of disks, and the devices that it has.
+const DRIVER: &str = "/sys/bus/virtio/drivers/virtio_blk";
 
 /// The device files of the disks with these serial numbers, in this order.
 pub(super) fn find(serials: &[&str]) -> Result<Vec<String>, Fatal> {
@@ -24,6 +27,24 @@ pub(super) fn find(serials: &[&str]) -> Result<Vec<String>, Fatal> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Takes the disks from their driver, so that others can come in their place; their devices.
+pub(super) fn release() -> std::io::Result<Vec<OsString>> {
+    let mut released = Vec::new();
+    for entry in std::fs::read_dir(DRIVER)? {
+        let name = entry?.file_name();
+        if name.as_encoded_bytes().starts_with(b"virtio") {
+            std::fs::write(format!("{DRIVER}/unbind"), name.as_encoded_bytes())?;
+            released.push(name);
+        }
+    }
+    Ok(released)
+}
+
+/// Gives the driver the disks of these devices.
+pub(super) fn take(released: &[OsString]) -> std::io::Result<()> {
+    released.iter().try_for_each(|name| std::fs::write(format!("{DRIVER}/bind"), name.as_encoded_bytes()))
 }
 
 /// Serial number and device file of every disk.

@@ -6,6 +6,7 @@ mod devices;
 mod fatal;
 mod mounts;
 mod network;
+mod told;
 
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, unmount_upper};
@@ -14,18 +15,11 @@ use crate::process::{Container, Forked, Parts};
 use crate::{reap, serve};
 use a3s_box_core::{BootSpec, Upper};
 use fatal::Stage;
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 /// The guest's own mounts, which no process in the box sees.
 pub(crate) const OWN_MOUNTS: &[&str] = &["/proc", "/sys", "/dev", mounts::UPPER, mounts::LOWER];
-
-/// What the host tells this guest; the kernel has unpacked it beside this program.
-const SPEC: &str = "/boot.json";
-/// A spec longer than this is none; arguments and environment may take megabytes.
-const MAX_SPEC: u64 = 64 << 20;
 
 /// When boot passed its milestones, in microseconds of `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy)]
@@ -62,42 +56,38 @@ fn live() -> Result<Never, Fatal> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).stage("init")?;
     // As the last one to go, should memory run out.
     std::fs::write("/proc/self/oom_score_adj", "-1000").stage("init")?;
-    let spec = read_spec()?;
     let signals = reap::signals().stage("init")?;
-    let (times, container, main) = start(spec, init_us)?;
+    let cgroup = mounts::cgroup()?;
+    let resolver = network::configure()?;
+    // Up to here all guests are alike.
+    let (spec, port) = told::read()?;
+    let (times, container, main) = start(spec, cgroup, resolver, init_us)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
-    let error = runtime.block_on(serve::run(times, container, main, signals));
+    let error = runtime.block_on(serve::run(times, container, main, signals, port));
     Err(Fatal::new("serve the agent", error))
 }
 
 /// Puts the root together and forks the container process, which goes on by itself from there.
-fn start(spec: BootSpec, init_us: u64) -> Result<(Times, Container, Forked), Fatal> {
-    let root = root(&spec)?;
+fn start(
+    spec: BootSpec,
+    cgroup: OwnedFd,
+    resolver: Option<IpAddr>,
+    init_us: u64,
+) -> Result<(Times, Container, Forked), Fatal> {
+    let root = root(&spec, resolver)?;
     let mounted_us = uptime_us();
-    let cgroup = mounts::cgroup()?;
-    network::configure(spec.network.as_ref())?;
     let parts = Parts { hostname: spec.hostname, root, cgroup };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
     mounts::protect()?;
     Ok((Times { init_us, mounted_us }, container, main))
 }
 
-fn root(spec: &BootSpec) -> Result<OwnedFd, Fatal> {
+fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<OwnedFd, Fatal> {
     let needed: &[&str] = match spec.upper {
         Upper::Disk => &["rootfs", "upper"],
         Upper::Tmpfs => &["rootfs"],
     };
     let disks = devices::find(needed)?;
-    let resolver = spec.network.as_ref().map(|network| IpAddr::from(network.gateway4));
     mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname, resolver)
-}
-
-/// Reads the spec, and removes it: it may hold secrets, and takes memory.
-fn read_spec() -> Result<BootSpec, Fatal> {
-    const STAGE: &str = "read boot.json";
-    let mut json = Vec::new();
-    File::open(SPEC).stage(STAGE)?.take(MAX_SPEC).read_to_end(&mut json).stage(STAGE)?;
-    std::fs::remove_file(SPEC).stage(STAGE)?;
-    serde_json::from_slice(&json).map_err(|e| Fatal::new(STAGE, e))
 }

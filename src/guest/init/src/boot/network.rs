@@ -1,11 +1,12 @@
-//! The guest's network devices, set up as the host says by rtnetlink(7). There is no DHCP and no router to listen to:
-//! the only other host on the link is the gateway.
+//! The guest's network devices, set up by rtnetlink(7). There is no DHCP and no router to listen to: the only other
+//! host on the link is the gateway, and the addresses of both are the same in every box.
 //!
 //! All is told in one message: under emulation every system call and every path in the kernel that is taken for the
 //! first time counts.
 
 use super::fatal::{Fatal, Stage};
 use a3s_box_core::NetAddresses;
+use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 use std::io;
@@ -40,20 +41,25 @@ const BOOT_PROTOCOL: u8 = 3;
 const UNICAST: u8 = 1;
 const HEADER: usize = 16;
 
-/// Brings the loopback interface up, and the device with `addresses`, where there is one.
-pub(super) fn configure(addresses: Option<&NetAddresses>) -> Result<(), Fatal> {
-    set_up(addresses).stage("network")
+/// Brings the loopback interface up, and the device of a box that has a network; whom such a box asks for names.
+pub(super) fn configure() -> Result<Option<IpAddr>, Fatal> {
+    set_up().stage("network")
 }
 
-fn set_up(addresses: Option<&NetAddresses>) -> io::Result<()> {
+fn set_up() -> io::Result<Option<IpAddr>> {
     // NETLINK_ROUTE is the family's protocol 0.
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     let mut requests = Requests::default();
     requests.link(LOOPBACK, UP, |_| {});
-    if let Some(addresses) = addresses {
-        let index = rustix::net::netdevice::name_to_index(&socket, DEVICE)?;
-        requests.device(index, addresses);
-    }
+    let addresses = NetAddresses::default();
+    let resolver = match rustix::net::netdevice::name_to_index(&socket, DEVICE) {
+        Ok(index) => {
+            requests.device(index, &addresses);
+            Some(addresses.gateway4.into())
+        }
+        Err(Errno::NODEV) => None,
+        Err(error) => return Err(error.into()),
+    };
     sendto(&socket, requests.finish(), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
     // The last is answered in any case, and each before it only where it failed.
     let mut answer = [0; 512];
@@ -62,7 +68,7 @@ fn set_up(addresses: Option<&NetAddresses>) -> io::Result<()> {
     match (answer.get(4..6), answer.get(HEADER..HEADER + 4)) {
         (Some(kind), Some(&[a, b, c, d])) if kind == NLMSG_ERROR.to_ne_bytes() => {
             match i32::from_ne_bytes([a, b, c, d]) {
-                0 => Ok(()),
+                0 => Ok(resolver),
                 error => Err(io::Error::from_raw_os_error(error.saturating_neg())),
             }
         }

@@ -43,10 +43,16 @@ pub(crate) struct Guest {
     last_call: AtomicU64,
 }
 
-/// Serves the host for ever. What is returned is why that is not possible.
-pub(crate) async fn run(times: Times, container: Container, main: Forked, signals: OwnedFd) -> io::Error {
+/// Serves the host for ever, through `port` where it is open already. What is returned is why that is not possible.
+pub(crate) async fn run(
+    times: Times,
+    container: Container,
+    main: Forked,
+    signals: OwnedFd,
+    port: Option<OwnedFd>,
+) -> io::Error {
     match begin(times, container, main, signals) {
-        Ok(guest) => port::serve_host(guest).await,
+        Ok(guest) => port::serve_host(port, guest).await,
         Err(error) => error,
     }
 }

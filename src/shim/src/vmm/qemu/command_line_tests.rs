@@ -1,5 +1,5 @@
 use super::*;
-use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, Signal, Upper, Vmm};
+use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, NetSpec, Signal, Upper, Vmm};
 
 fn spec() -> ShimSpec {
     ShimSpec {
@@ -13,16 +13,12 @@ fn spec() -> ShimSpec {
         initramfs: "/k/initramfs.cpio".into(),
         rootfs: "/r/a,b.erofs".into(),
         upper: Some("/b/upper.ext4".into()),
+        templates: "/t".into(),
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
-        boot: BootSpec {
-            hostname: "h".into(),
-            upper: Upper::Disk,
-            network: None,
-            process: ExecRequest::default(),
-        },
         network: None,
+        boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
     }
 }
 
@@ -39,7 +35,7 @@ fn the_guest_gets_what_is_named_and_nothing_else() {
         "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-smp 2 -m 512M",
         "-accel tcg,thread=multi",
-        "-initrd /proc/self/fd/5",
+        "-kernel /k/vmlinux -initrd /k/initramfs.cpio",
         "readonly=on,file.locking=off,cache=writeback,file=/r/a,,b.erofs -device virtio-blk-device,drive=rootfs,serial=rootfs",
         "file=/b/upper.ext4 -device virtio-blk-device,drive=upper,serial=upper",
         "virtserialport,id=agent,chardev=agent-socket,name=a3s.agent",
@@ -73,10 +69,24 @@ fn an_emulated_kernel_measures_no_clock_that_is_known() {
 }
 
 #[test]
+fn boxes_differ_in_shape_by_what_their_guests_see() {
+    let other = ShimSpec { rootfs: "/r/other".into(), upper: Some("/c/upper.ext4".into()), ..spec() };
+    assert_eq!(shape(&spec()), shape(&other));
+    for other in [
+        ShimSpec { upper: None, ..spec() },
+        ShimSpec { network: Some(NetSpec::default()), ..spec() },
+        ShimSpec { cpus: 1, ..spec() },
+        ShimSpec { memory: Bytes::mib(513), ..spec() },
+        ShimSpec { accel: Accel::Kvm, ..spec() },
+    ] {
+        assert_ne!(shape(&spec()), shape(&other));
+    }
+}
+
+#[test]
 fn a_network_is_a_stream_that_is_inherited() {
     assert!(!joined(&spec()).contains("net"));
-    let network = Some(a3s_box_core::NetSpec::default());
-    let line = joined(&ShimSpec { network, ..spec() });
-    assert!(line.contains("-netdev stream,id=network,server=off,addr.type=fd,addr.str=6"), "{line}");
-    assert!(line.contains("virtio-net-device,netdev=network,mac=02:a3:50:00:00:02"), "{line}");
+    let line = joined(&ShimSpec { network: Some(NetSpec::default()), ..spec() });
+    assert!(line.contains("-netdev stream,id=network,server=off,addr.type=fd,addr.str=5"), "{line}");
+    assert!(line.contains("virtio-net-device,netdev=network,mac=02:a3:50:00:00:02,host_mtu=65520"), "{line}");
 }
