@@ -8,15 +8,16 @@ use crate::manifest::Descriptor;
 use crate::{Digest, ImageError, Result};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// Small enough to stay in a core's cache while three threads touch it.
 const CHUNK: usize = 256 << 10;
-/// Chunks under way to each consumer: enough to even out their paces, 4 MiB in all.
-const QUEUE: usize = 16;
+/// Chunks there are: enough to even out the threads' paces, 4 MiB in all.
+const CHUNKS: usize = 16;
 
 /// One layer of an image: its blob, and the digest that it unpacks to.
 #[derive(Debug, Clone)]
@@ -36,8 +37,31 @@ impl Layer {
     }
 }
 
-/// A piece of an unpacked layer; `None` ends a layer.
-type Chunk = Option<Arc<Vec<u8>>>;
+/// A piece of an unpacked layer. Its memory is used again when nobody holds it any more: fresh memory costs more to
+/// touch than to fill.
+struct Chunk {
+    bytes: Vec<u8>,
+    length: usize,
+    free: Sender<Vec<u8>>,
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // The decoder may have ended.
+        let _ = self.free.send(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// What consumers hear: a piece of a layer, or `None` at its end.
+type Piece = Option<Arc<Chunk>>;
 
 /// Opens a layer's blob.
 pub(crate) type Open<'a> = dyn Fn(&Layer) -> Result<Box<dyn Read + Send>> + Sync + 'a;
@@ -51,11 +75,11 @@ pub(super) fn stream(
     mut apply: impl FnMut(&Layer, &mut Unpacked) -> Result<()>,
 ) -> Result<()> {
     thread::scope(|scope| {
-        let (to_apply, chunks) = sync_channel(QUEUE);
-        let (to_hash, hash_chunks) = sync_channel(QUEUE);
+        let (to_apply, pieces) = channel();
+        let (to_hash, hash_pieces) = channel();
         let decoder = scope.spawn(move || decode(layers, open, limit, &[to_apply, to_hash]));
-        let hasher = scope.spawn(move || hash(&hash_chunks));
-        let mut unpacked = Unpacked { chunks, chunk: Arc::default(), used: 0, ended: false };
+        let hasher = scope.spawn(move || hash(&hash_pieces));
+        let mut unpacked = Unpacked { pieces, chunk: None, used: 0, ended: false };
         let applied = layers.iter().try_for_each(|layer| {
             unpacked.ended = false;
             apply(layer, &mut unpacked)
@@ -76,8 +100,12 @@ pub(super) fn stream(
     })
 }
 
-fn decode(layers: &[Layer], open: &Open<'_>, limit: u64, consumers: &[SyncSender<Chunk>]) -> Result<()> {
+fn decode(layers: &[Layer], open: &Open<'_>, limit: u64, consumers: &[Sender<Piece>]) -> Result<()> {
     let mut left = limit;
+    let (free, to_fill) = channel();
+    for _ in 0..CHUNKS {
+        let _ = free.send(Vec::new());
+    }
     for layer in layers {
         let name = layer.name();
         let failed = |e| ImageError::read(&name, e);
@@ -85,15 +113,17 @@ fn decode(layers: &[Layer], open: &Open<'_>, limit: u64, consumers: &[SyncSender
         let blob = BufReader::with_capacity(CHUNK, open(layer)?);
         let mut source = compression.decode(blob).map_err(failed)?;
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let count = source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)? as u64;
+            // It never fails: `free` lives here.
+            let mut bytes: Vec<u8> = to_fill.recv().unwrap_or_default();
+            bytes.resize(CHUNK, 0);
+            let length = fill(&mut *source, &mut bytes).map_err(failed)?;
             left = left
-                .checked_sub(count)
+                .checked_sub(length as u64)
                 .ok_or_else(|| ImageError::too_large(format!("the unpacked {name}"), limit))?;
-            let chunk = (count > 0).then(|| Arc::new(chunk));
-            let ended = chunk.is_none();
+            let ended = length == 0;
+            let chunk = Arc::new(Chunk { bytes, length, free: free.clone() });
             for consumer in consumers {
-                if consumer.send(chunk.clone()).is_err() {
+                if consumer.send((!ended).then(|| Arc::clone(&chunk))).is_err() {
                     return Ok(());
                 }
             }
@@ -103,6 +133,20 @@ fn decode(layers: &[Layer], open: &Open<'_>, limit: u64, consumers: &[SyncSender
         }
     }
     Ok(())
+}
+
+/// Reads until `buffer` is full or `source` has ended; how much.
+fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
 }
 
 /// Opens a layer's blob in the store.
@@ -120,12 +164,12 @@ pub(super) fn open_stored(layer: &Layer) -> Result<Box<dyn Read + Send>> {
     Ok(Box::new(file))
 }
 
-fn hash(chunks: &Receiver<Chunk>) -> Vec<Digest> {
+fn hash(pieces: &Receiver<Piece>) -> Vec<Digest> {
     let mut digests = Vec::new();
     let mut hasher = Hasher::default();
-    for chunk in chunks {
-        match chunk {
-            Some(bytes) => hasher.update(&bytes),
+    for piece in pieces {
+        match piece {
+            Some(chunk) => hasher.update(&chunk),
             None => digests.push(std::mem::take(&mut hasher).finish()),
         }
     }
@@ -134,21 +178,22 @@ fn hash(chunks: &Receiver<Chunk>) -> Vec<Digest> {
 
 /// The unpacked bytes of one layer after the other.
 pub(super) struct Unpacked {
-    chunks: Receiver<Chunk>,
-    chunk: Arc<Vec<u8>>,
+    pieces: Receiver<Piece>,
+    chunk: Piece,
     used: usize,
     ended: bool,
 }
 
 impl BufRead for Unpacked {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.used == self.chunk.len() && !self.ended {
-            let next = self.chunks.recv().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-            self.ended = next.is_none();
-            self.chunk = next.unwrap_or_default();
+        if self.used == self.chunk.as_ref().map_or(0, |chunk| chunk.len()) && !self.ended {
+            // Given back before the wait, or the decoder might wait for it.
+            self.chunk = None;
             self.used = 0;
+            self.chunk = self.pieces.recv().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            self.ended = self.chunk.is_none();
         }
-        Ok(&self.chunk[self.used..])
+        Ok(self.chunk.as_ref().map_or(&[], |chunk| &chunk[self.used..]))
     }
 
     fn consume(&mut self, count: usize) {

@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const BUFFER: usize = 1 << 20;
+/// Pieces from this size on are not worth copying together.
+const LARGE: usize = 64 << 10;
 
 /// A file in the making. The first block is left free for the superblock.
 pub(in crate::rootfs) struct Output<'a> {
@@ -35,6 +37,12 @@ impl<'a> Output<'a> {
     }
 
     pub(in crate::rootfs) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if bytes.len() >= LARGE {
+            self.flush()?;
+            self.file.write_all_at(bytes, self.offset).map_err(ImageError::io("write", self.path))?;
+            self.offset += bytes.len() as u64;
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let count = bytes.len().min(BUFFER - self.buffer.len());
             self.buffer.extend_from_slice(&bytes[..count]);

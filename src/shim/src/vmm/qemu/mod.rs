@@ -188,12 +188,12 @@ async fn save(qmp: &mut Qmp, making: Making) -> io::Result<()> {
         Ok(()) => {}
         Err(error) => tracing::warn!(%error, "the guest could not be saved as a template"),
     }
-    qmp.execute("cont", json!({})).await
+    qmp.execute("cont", json!({})).await.map(drop)
 }
 
 async fn tell_of_migration(qmp: &mut Qmp) -> io::Result<()> {
     let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
-    qmp.execute("migrate-set-capabilities", events).await
+    qmp.execute("migrate-set-capabilities", events).await.map(drop)
 }
 
 /// Tells the guest what box it is, when it may be told; from then on the port carries streams.

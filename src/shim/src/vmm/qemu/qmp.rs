@@ -4,23 +4,26 @@
 use super::command_line::PORT_ID;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Interest};
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 
 /// QEMU's messages are a line each, and short.
 const MAX_LINE: u64 = 64 << 10;
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Deserialize)]
 struct Message {
     event: Option<String>,
     data: Option<Data>,
     #[serde(rename = "return")]
-    done: Option<IgnoredAny>,
+    done: Option<Value>,
     error: Option<Refusal>,
 }
 
@@ -56,11 +59,11 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Executes a command to its end.
+    /// Executes a command to its end, and gives its result.
     ///
     /// # Errors
     /// As [`Qmp::connect`], and `Other` with QEMU's reason where it refuses.
-    pub(super) async fn execute(&mut self, command: &str, arguments: Value) -> io::Result<()> {
+    pub(super) async fn execute(&mut self, command: &str, arguments: Value) -> io::Result<Value> {
         self.send(command, &arguments, None).await?;
         self.answer(command).await
     }
@@ -71,7 +74,7 @@ impl Qmp {
     /// As [`Qmp::execute`].
     pub(super) async fn pass(&mut self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.send("getfd", &json!({ "fdname": name }), Some(fd)).await?;
-        self.answer("getfd").await
+        self.answer("getfd").await.map(drop)
     }
 
     /// Waits until the guest has opened the agent's port.
@@ -85,18 +88,23 @@ impl Qmp {
         Ok(())
     }
 
-    /// Waits until the guest is saved or restored.
+    /// Waits until the guest is saved or restored, and could go on.
     ///
     /// # Errors
     /// As [`Qmp::connect`], and `Other` where that failed.
     pub(super) async fn migrated(&mut self) -> io::Result<()> {
         loop {
             match self.migrated.take() {
-                Some(true) => return Ok(()),
+                Some(true) => break,
                 Some(false) => return Err(io::Error::other("the migration failed")),
                 None => drop(self.next().await?),
             }
         }
+        // The event comes a moment before the end, and no event comes at the end.
+        while self.execute("query-status", json!({})).await?["status"] == "finish-migrate" {
+            sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Reads what else QEMU says until it ends, so that it need not wait to say it.
@@ -123,14 +131,14 @@ impl Qmp {
         if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    async fn answer(&mut self, command: &str) -> io::Result<()> {
+    async fn answer(&mut self, command: &str) -> io::Result<Value> {
         loop {
             let message = self.next().await?;
             if let Some(refusal) = message.error {
                 return Err(io::Error::other(format!("{command}: {}", refusal.desc)));
             }
-            if message.done.is_some() {
-                return Ok(());
+            if let Some(done) = message.done {
+                return Ok(done);
             }
         }
     }
@@ -204,6 +212,8 @@ mod tests {
             .await
             .unwrap();
         qmp.pass("x", std::io::stdin().as_fd()).await.unwrap();
+        theirs.write_all(b"{\"return\":{\"status\":\"finish-migrate\"}}\n").await.unwrap();
+        theirs.write_all(b"{\"return\":{\"status\":\"postmigrate\"}}\n").await.unwrap();
         qmp.migrated().await.unwrap();
         theirs.write_all(b"{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"}}\n").await.unwrap();
         assert_eq!(qmp.execute("cont", json!({})).await.unwrap_err().to_string(), "cont: no");
