@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const ARP: u16 = 0x0806;
+pub(super) const RARP: u16 = 0x8035;
 pub(super) const IPV6: u16 = 0x86dd;
 
 const ARP_LENGTH: usize = 28;

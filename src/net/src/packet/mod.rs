@@ -99,6 +99,8 @@ pub(crate) fn read<'a>(identity: &Identity, frame: &'a [u8]) -> Result<Inbound<'
             }
             Ok(Inbound::Ip(datagram))
         }
+        // What a VMM sends in the name of a guest that it has just restored: where that guest is now.
+        link::RARP => Ok(Inbound::Nothing),
         _ => Err(Refused::Protocol),
     }
 }
