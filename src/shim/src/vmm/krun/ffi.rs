@@ -15,9 +15,12 @@ const SYNC: [u32; 2] = [0, 2];
 /// libkrun.h: `KRUN_LOG_LEVEL_ERROR`, `KRUN_LOG_STYLE_NEVER`, `KRUN_LOG_OPTION_NO_ENV`.
 const LOG: (u32, u32, u32) = (1, 2, 1);
 
-/// libkrun.h: `NET_FEATURE_CSUM`, `NET_FEATURE_HOST_TSO4` and `NET_FEATURE_HOST_TSO6`. The guest may leave checksums
-/// blank and segments whole, which nobody looks at; what comes to it is complete.
-const OFFLOADS: u32 = 1 | 1 << 11 | 1 << 12;
+/// libkrun.h: `NET_FEATURE_CSUM`, `NET_FEATURE_HOST_TSO4` and `NET_FEATURE_HOST_TSO6`: the guest may leave checksums
+/// blank and segments whole, which nobody looks at.
+const OUTWARD: u32 = 1 | 1 << 11 | 1 << 12;
+/// `NET_FEATURE_GUEST_CSUM`, `NET_FEATURE_GUEST_TSO4` and `NET_FEATURE_GUEST_TSO6`. What comes to the guest is complete,
+/// but only a guest that could be sent whole segments has buffers that our longest frames fit into.
+const INWARD: u32 = 1 << 1 | 1 << 7 | 1 << 8;
 
 /// A machine that is ready to run.
 pub(super) struct Configured(u32);
@@ -64,7 +67,14 @@ pub(super) fn configure(guest: &Guest) -> Result<Configured, String> {
         // SAFETY: there is no path, the link address lives through the call, and the descriptor is open and
         // nobody else's.
         check("network", unsafe {
-            krun::krun_add_net_unixstream(context, std::ptr::null(), stream, mac.as_ptr(), OFFLOADS, 0)
+            krun::krun_add_net_unixstream(
+                context,
+                std::ptr::null(),
+                stream,
+                mac.as_ptr(),
+                OUTWARD | INWARD,
+                0,
+            )
         })?;
     }
     // SAFETY: standard output is open, and nobody else in this process uses it.
