@@ -9,6 +9,7 @@ mod harness;
 mod images;
 mod kills;
 mod lifecycle;
+mod network;
 mod nsexec;
 mod odd_images;
 mod output;

@@ -1,5 +1,6 @@
 //! The options that `run` and `create` share, and the configuration that they mean.
 
+use crate::network_args::NetworkArgs;
 use a3s_box_core::{
     AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice,
 };
@@ -54,6 +55,8 @@ pub(crate) struct BoxArgs {
     /// Keep the writable layer in the guest's memory
     #[arg(long)]
     ephemeral: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
@@ -111,6 +114,7 @@ impl BoxArgs {
         config.ephemeral = self.ephemeral;
         config.auto_remove = self.rm;
         config.no_new_privs = no_new_privs(&self.security_opt)?;
+        config.network = self.network.config(config.network)?;
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;

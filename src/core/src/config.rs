@@ -1,6 +1,8 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
-use crate::{AccelChoice, BoxError, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice};
+use crate::{
+    AccelChoice, BoxError, Bytes, ErrorKind, KernelChoice, NetworkConfig, Result, Signal, VmmChoice,
+};
 use serde::{Deserialize, Serialize};
 
 /// The most vCPUs a box may have.
@@ -54,6 +56,9 @@ pub struct BoxConfig {
     pub accel: AccelChoice,
     /// The guest kernel's flavour asked for.
     pub kernel: KernelChoice,
+    /// Its network.
+    #[serde(default)]
+    pub network: NetworkConfig,
     /// Seconds the guest may take to come up; by default as many as the accelerator needs.
     pub boot_timeout: Option<u32>,
 }
@@ -81,6 +86,7 @@ impl BoxConfig {
             vmm: VmmChoice::Auto,
             accel: AccelChoice::Auto,
             kernel: KernelChoice::Auto,
+            network: NetworkConfig::default(),
             boot_timeout: None,
         }
     }
@@ -139,6 +145,7 @@ impl BoxConfig {
                 return refuse(format!("{word:?} holds a NUL byte"), "Linux cannot pass it on".into());
             }
         }
+        self.network.validate()?;
         self.hostname.as_deref().map_or(Ok(()), validate_hostname)
     }
 }

@@ -28,8 +28,8 @@ pub use log::{LogRecord, LogStream};
 pub use name::BoxName;
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
-    NetRule, NetSpec, NetSubject, NetWay, NetworkMembership, PortMapping, Ports, RuleTarget, Transport,
-    Verdict,
+    NetRule, NetSpec, NetSubject, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
+    PortMapping, Ports, RuleTarget, Transport, Verdict,
 };
 pub use probe::{HostProbe, KvmVerdict};
 pub use run::{BootPhase, BootTrace, ExitReason, RunExit, RunStatus};

@@ -1,6 +1,6 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, Signal, Vmm};
+use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, NetSpec, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -46,6 +46,9 @@ pub struct ShimSpec {
     pub stop_signal: Signal,
     /// Whether nothing of the writable layer is wanted after the run, so that it may end without unmounting.
     pub discard: bool,
+    /// The box's network, where it has one.
+    #[serde(default)]
+    pub network: Option<NetSpec>,
     /// What the guest needs to know.
     pub boot: BootSpec,
 }

@@ -1,8 +1,8 @@
 //! Says what would become of a connection, and which rule says so: `net explain`.
 
-use crate::policy::{Decision, HOST_NAME};
-use crate::stack::Traffic;
-use a3s_box_core::Transport;
+use crate::neighbours::member;
+use crate::policy::{Decision, HOST_NAME, Policy};
+use a3s_box_core::{NetAddresses, NetPolicy, Transport};
 use std::net::IpAddr;
 
 /// What is asked.
@@ -27,25 +27,25 @@ pub struct Explanation {
     pub decision: Decision,
 }
 
-pub(crate) fn answer(question: &Question, traffic: &Traffic) -> Vec<Explanation> {
-    let policy = &traffic.station.policy;
-    let identity = &traffic.station.identity;
+impl Explanation {
+    /// That of another box on the network called `network`, which no policy is asked about.
+    pub fn neighbour(network: &str, address: Option<IpAddr>) -> Self {
+        Self { address, decision: member(network) }
+    }
+}
+
+/// What would become of a connection under `policy`, and why.
+pub fn explain(policy: &NetPolicy, question: &Question) -> Vec<Explanation> {
+    let link = NetAddresses::default();
+    let gateway = [link.gateway4.into(), link.gateway6.into()];
+    let policy = Policy::new(policy, gateway);
     let lower = question.host.trim_end_matches('.').to_ascii_lowercase();
     let literal = lower.parse::<IpAddr>().ok();
-    let known = if lower == HOST_NAME {
-        Some(vec![identity.gateway4.into(), identity.gateway6.into()])
-    } else {
-        traffic.neighbours.addresses(&lower)
+    let addresses = match literal {
+        Some(address) => vec![address],
+        None if lower == HOST_NAME => vec![link.gateway4.into()],
+        None => question.addresses.clone(),
     };
-    let addresses = match (literal, known) {
-        (Some(address), _) => vec![address],
-        (None, Some(known)) => known,
-        (None, None) => question.addresses.clone(),
-    };
-    if let Some(neighbour) = addresses.first().and_then(|address| traffic.neighbours.find(*address)) {
-        let decision = traffic.neighbours.decision(&neighbour);
-        return vec![Explanation { address: addresses.first().copied(), decision }];
-    }
     let name = literal.is_none().then_some(lower.as_str());
     let decisions = policy.explain(name, &addresses, question.port, question.transport);
     decisions.into_iter().map(|(address, decision)| Explanation { address, decision }).collect()

@@ -33,7 +33,7 @@ mod tcp;
 mod udp;
 
 pub use audit::Counters;
-pub use explain::{Explanation, Question};
+pub use explain::{Explanation, Question, explain};
 pub use policy::{Decision, HOST_NAME};
 
 use a3s_box_core::{BoxError, ErrorKind, NetCounters, NetSpec, PortMapping};
@@ -42,27 +42,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a running stack may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
 /// Buffers of the stream to the VMM, which hold a few of the longest frames.
 const STREAM_BUFFER: usize = 1 << 20;
-
-/// What others ask of a running stack.
-enum Command {
-    Explain(Question, SyncSender<Vec<Explanation>>),
-    Stop,
-}
 
 /// The running network of one box. It ends with the VMM's end of the stream, or with [`Network::stop`].
 #[derive(Debug)]
 pub struct Network {
     thread: JoinHandle<io::Result<()>>,
-    commands: Sender<Command>,
-    wake: OwnedFd,
+    /// What ends it once it is written to.
+    end: OwnedFd,
     counters: Counters,
     ports: Vec<PortMapping>,
 }
@@ -81,18 +72,15 @@ impl Network {
         let audit = audit::Audit::open(log, id, now)
             .map_err(|error| BoxError::io(format!("cannot write {}", log.display()), error))?;
         let counters = audit.counters();
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(io::Error::from)
-            .map_err(failed)?;
-        let awake = wake.try_clone().map_err(failed)?;
-        let (commands, receiver) = mpsc::channel();
+        let end = eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?;
+        let ending = end.try_clone().map_err(failed)?;
         let spec = spec.clone();
         raise_descriptor_limit();
         let thread = std::thread::Builder::new()
             .name("network".into())
-            .spawn(move || run(&spec, link, awake, receiver, audit, bound, neighbours))
+            .spawn(move || run(&spec, link, ending, audit, bound, neighbours))
             .map_err(failed)?;
-        Ok(Self { thread, commands, wake, counters, ports })
+        Ok(Self { thread, end, counters, ports })
     }
 
     /// Where the published ports really are.
@@ -105,47 +93,24 @@ impl Network {
         self.counters.read()
     }
 
-    /// What would become of a connection, and why.
-    ///
-    /// # Errors
-    /// `Unavailable` when the network has ended, `Timeout` when it does not answer.
-    pub fn explain(&self, question: Question) -> Result<Vec<Explanation>, BoxError> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let gone = || BoxError::new(ErrorKind::Unavailable, "the box's network has ended");
-        self.commands.send(Command::Explain(question, sender)).map_err(|_| gone())?;
-        self.wake();
-        receiver.recv_timeout(ANSWER).map_err(|error| match error {
-            mpsc::RecvTimeoutError::Disconnected => gone(),
-            mpsc::RecvTimeoutError::Timeout => {
-                BoxError::new(ErrorKind::Timeout, "the box's network does not answer")
-            }
-        })
-    }
-
     /// Ends the network, and says how it ended if it had before.
     ///
     /// # Errors
     /// What broke the network while it ran.
     pub fn stop(self) -> Result<(), BoxError> {
-        drop(self.commands.send(Command::Stop));
-        self.wake();
+        // A counter that is full ends it too.
+        let _ = rustix::io::write(&self.end, &1u64.to_ne_bytes());
         match self.thread.join() {
             Ok(result) => result.map_err(|error| BoxError::io("the box's network failed", error)),
             Err(_) => Err(BoxError::new(ErrorKind::Internal, "the box's network panicked")),
         }
-    }
-
-    fn wake(&self) {
-        // A counter that is full wakes too.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 }
 
 fn run(
     spec: &NetSpec,
     link: UnixStream,
-    wake: OwnedFd,
-    commands: Receiver<Command>,
+    end: OwnedFd,
     audit: audit::Audit,
     bound: ports::Bound,
     mut neighbours: neighbours::Neighbours,
@@ -155,7 +120,7 @@ fn run(
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&link, STREAM_BUFFER);
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&link, STREAM_BUFFER);
     station.poll.watch(&link, poll::Source::Link)?;
-    station.poll.watch_input(&wake, poll::Source::Wake)?;
+    station.poll.watch_input(&end, poll::Source::End)?;
     let ports = ports::Ports::watch(bound, &mut station)?;
     neighbours.watch(&mut station)?;
     let traffic = stack::Traffic {
@@ -168,7 +133,7 @@ fn run(
         neighbours,
     };
     let reader = stream::FrameReader::new();
-    stack::Stack { link, wake, commands, reader, traffic, readable: true }.run()
+    stack::Stack { link, _end: end, reader, traffic, readable: true }.run()
 }
 
 fn station(spec: &NetSpec, audit: audit::Audit) -> io::Result<station::Station> {

@@ -267,7 +267,8 @@ impl Drop for Neighbours {
     }
 }
 
-fn member(network: &str) -> Decision {
+/// Why boxes of a network may speak with each other.
+pub(crate) fn member(network: &str) -> Decision {
     Decision {
         verdict: Verdict::Allow,
         rule: format!("network {network}"),

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub(crate) enum Source {
     /// The VMM's stream.
     Link,
-    /// Somebody has something to say to the stack.
-    Wake,
+    /// The stack is to end.
+    End,
     /// The host's end of a TCP flow.
     Tcp(u64),
     /// The host's end of a UDP flow.
@@ -38,7 +38,7 @@ impl Source {
     fn pack(self) -> u64 {
         let (kind, id) = match self {
             Self::Link => (0, 0),
-            Self::Wake => (1, 0),
+            Self::End => (1, 0),
             Self::Tcp(id) => (2, id),
             Self::Udp(id) => (3, id),
             Self::Ping(id) => (4, id),
@@ -65,7 +65,7 @@ impl Source {
             8 => Self::DnsClient(id),
             9 => Self::Neighbours(id),
             10 => Self::Caller(id),
-            _ => Self::Wake,
+            _ => Self::End,
         }
     }
 }

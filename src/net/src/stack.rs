@@ -2,7 +2,7 @@
 
 use crate::dns::{self, Dns};
 use crate::neighbours::Neighbours;
-use crate::packet::{Echo, Inbound, Protocol, Segment, Udp, Unreachable, arp_request, read, unreachable};
+use crate::packet::{Echo, Inbound, Protocol, Segment, Udp, Unreachable, read, unreachable};
 use crate::ping::Pings;
 use crate::policy::{Decision, Passage};
 use crate::poll::{Ready, Source};
@@ -12,7 +12,6 @@ use crate::station::Station;
 use crate::stream::{Filled, FrameReader};
 use crate::tcp::{Asked, Connections, Opening};
 use crate::udp::{self, Flows};
-use crate::{Command, explain};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recvfrom};
 use std::io;
@@ -20,7 +19,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// Reads of the VMM's stream in a turn, so that the host's sockets have theirs.
@@ -31,8 +29,8 @@ const ACCEPTS: usize = 64;
 /// The network of one box, as it runs.
 pub(crate) struct Stack {
     pub(crate) link: UnixStream,
-    pub(crate) wake: OwnedFd,
-    pub(crate) commands: Receiver<Command>,
+    /// Watched for as long as the stack runs.
+    pub(crate) _end: OwnedFd,
     pub(crate) reader: FrameReader,
     pub(crate) traffic: Traffic,
     /// Whether the stream may have more than was read.
@@ -53,8 +51,6 @@ pub(crate) struct Traffic {
 impl Stack {
     /// Carries the guest's traffic until the VMM closes the stream or somebody says stop.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let greeting = arp_request(&self.traffic.station.identity);
-        self.traffic.station.send(greeting);
         let result = loop {
             match self.turn() {
                 Ok(true) => {}
@@ -76,11 +72,7 @@ impl Stack {
         for (source, ready) in events {
             match source {
                 Source::Link => self.readable |= ready.read,
-                Source::Wake => {
-                    if !self.obey() {
-                        return Ok(false);
-                    }
-                }
+                Source::End => return Ok(false),
                 other => self.traffic.ready(other, ready),
             }
         }
@@ -130,21 +122,6 @@ impl Stack {
         ];
         let next = due.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
-    }
-
-    /// Does what others ask. `false` for the end.
-    fn obey(&mut self) -> bool {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.wake, &mut count);
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Stop => return false,
-                Command::Explain(question, answer) => {
-                    drop(answer.send(explain::answer(&question, &self.traffic)));
-                }
-            }
-        }
-        true
     }
 }
 
@@ -278,7 +255,7 @@ impl Traffic {
                     );
                 }
             }
-            Source::Link | Source::Wake => {}
+            Source::Link | Source::End => {}
         }
     }
 

@@ -69,7 +69,8 @@ impl Flows {
             None => match self.open(name, to, station) {
                 Ok(id) => id,
                 Err((decision, why)) => {
-                    let facts = Facts { address: Some(to.ip()), port: Some(to.port()), ..Facts::default() };
+                    let end = udp.destination;
+                    let facts = Facts { address: Some(end.ip()), port: Some(end.port()), ..Facts::default() };
                     station.audit.record(NetSubject::Udp, NetWay::Out, &decision, facts);
                     let frame = unreachable(&station.identity, udp.destination.ip(), why, whole);
                     return station.send(frame);
@@ -105,7 +106,7 @@ impl Flows {
         to: SocketAddr,
         station: &mut Station,
     ) -> Result<u64, (Decision, Unreachable)> {
-        let decision = station.policy.datagram(to, station.now);
+        let decision = station.policy.datagram(name.1, station.now);
         if !decision.is_allow() {
             return Err((decision, Unreachable::Prohibited));
         }

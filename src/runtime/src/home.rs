@@ -76,6 +76,11 @@ impl Home {
         self.0.join("disks")
     }
 
+    /// The networks that boxes share.
+    pub(crate) fn networks(&self) -> PathBuf {
+        self.0.join("networks")
+    }
+
     /// Guests that have booted, which boxes go on from.
     pub(crate) fn templates(&self) -> PathBuf {
         self.0.join("templates")
@@ -127,6 +132,16 @@ impl BoxFolder {
     /// The writable layer.
     pub(crate) fn upper(&self) -> PathBuf {
         self.0.join("upper.ext4")
+    }
+
+    /// Where its published ports are.
+    pub(crate) fn ports(&self) -> PathBuf {
+        self.0.join("ports.json")
+    }
+
+    /// What it did on the network, the older part first.
+    pub(crate) fn net_logs(&self) -> [PathBuf; 2] {
+        [self.0.join("net.jsonl.1"), self.0.join("net.jsonl")]
     }
 
     /// The process log, the older part first.

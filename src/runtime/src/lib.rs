@@ -11,16 +11,20 @@ mod guest;
 mod home;
 mod host;
 mod labels;
+mod log;
+mod networks;
 mod preflight;
 mod settings;
 mod state;
 mod sys;
 
+pub use a3s_box_net::Explanation;
 pub use engine::{
     Attachment, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView,
     Info, LayerStep, LayersView, MachineInfo, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent,
     Usage,
 };
 pub use home::Home;
+pub use networks::NetworkView;
 pub use preflight::{Check, Health};
 pub use state::{BoxRecord, ImagePin};

@@ -3,11 +3,12 @@
 //! Strict: a key that means nothing is refused by name, since one that is overlooked would be worse than none.
 
 use crate::Home;
-use a3s_box_core::{BoxError, Bytes, ErrorKind, Result};
+use a3s_box_core::{BoxError, Bytes, ErrorKind, NetDefault, NetRule, Result};
 use a3s_box_image::{Registries, RegistrySettings, VerifyPolicy};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,38 @@ pub(crate) struct Settings {
     registry: BTreeMap<String, RegistrySettings>,
     /// Which images must be signed.
     pub(crate) verify: Vec<VerifyPolicy>,
+    /// What all boxes may reach.
+    pub(crate) net: NetSettings,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NetSettings {
+    /// What holds where no rule does.
+    pub(crate) default: NetDefault,
+    /// The rules after those of each box.
+    pub(crate) rules: Vec<NetRule>,
+    /// Resolvers in place of the host's.
+    resolvers: Vec<Resolver>,
+}
+
+/// An address, and a port where it is not that of DNS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Resolver {
+    Whole(SocketAddr),
+    Address(IpAddr),
+}
+
+impl NetSettings {
+    /// The resolvers in place of the host's.
+    pub(crate) fn resolvers(&self) -> Vec<SocketAddr> {
+        let whole = |resolver: &Resolver| match resolver {
+            Resolver::Whole(whole) => *whole,
+            Resolver::Address(address) => SocketAddr::new(*address, 53),
+        };
+        self.resolvers.iter().map(whole).collect()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -133,7 +166,8 @@ mod tests {
             "[image]\nmax-size = '20g'\n[rootfs]\nttl = '12h'\nmax-size = '512m'\n\
              [registry.'docker.io']\nmirrors = ['mirror.lan:5000']\n\
              [registry.'mirror.lan:5000']\nplain-http = true\nca = ['lan.pem', '/etc/lan.pem']\n\
-             [[verify]]\nprefix = 'ghcr.io/acme'\nkeys = ['acme.pub']\n",
+             [[verify]]\nprefix = 'ghcr.io/acme'\nkeys = ['acme.pub']\n\
+             [net]\ndefault = 'none'\nrules = ['allow host *.pypi.org:443']\nresolvers = ['192.0.2.1', '[::1]:54']\n",
         )
         .unwrap();
         assert_eq!(settings.image.max_size, Bytes::gib(20));
@@ -141,6 +175,12 @@ mod tests {
         assert_eq!(settings.rootfs.max_size, Bytes::mib(512));
         assert!(settings.verify[0].keys[0].is_absolute());
         assert_eq!(settings.registry["mirror.lan:5000"].ca[1], Path::new("/etc/lan.pem"));
+        assert_eq!(settings.net.rules[0].to_string(), "allow host *.pypi.org:443");
+        let resolvers: Vec<String> = settings.net.resolvers().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (settings.net.default, resolvers),
+            (NetDefault::None, vec!["192.0.2.1:53".into(), "[::1]:54".into()])
+        );
         assert_eq!(read("").unwrap().image.max_size, Bytes::gib(32));
     }
 
@@ -154,6 +194,9 @@ mod tests {
             ("[[verify]]\nkeys = ['x']", "`prefix`"),
             ("[rootfs]\nttl = '1w'", "\"1w\""),
             ("[image]\nmax-size = 20", "integer"),
+            ("[net]\nrules = ['allow nobody']", "allow nobody"),
+            ("[net]\nresolvers = ['dns.example']", "resolvers"),
+            ("[net]\ndefault = 'all'", "all"),
             ("[image", "TOML parse error"),
         ] {
             let error = read(text).unwrap_err();

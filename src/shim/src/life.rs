@@ -3,6 +3,7 @@
 
 use crate::boot::{Guest, NotUp, boot};
 use crate::end;
+use crate::network;
 use crate::output::{Clients, Log};
 use crate::proxy;
 use crate::serve::{self, Command};
@@ -15,6 +16,7 @@ use a3s_box_core::{BootPhase, ExitReason, LogStream, RunExit, ShimSpec, Signal};
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::pin::Pin;
 use std::time::Duration;
@@ -27,6 +29,8 @@ use tonic::Status;
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a guest may take to write its disk back and power off.
 const POWER_OFF: Duration = Duration::from_secs(10);
+/// How long the first client may take to come.
+const FIRST_CLIENT: Duration = Duration::from_secs(2);
 /// How long clients may take to read the last events.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
@@ -54,10 +58,11 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         force_at: None,
         running: false,
     };
-    let exit = match vmm::launch(&life.spec).await {
-        Err(message) => end::boot_failed(message),
-        Ok(vmm) => life.through(vmm, self::listener(agent)?, input).await?,
+    let (exit, network) = match network::start(&life.spec) {
+        Err(message) => (life.not_started(message).await, None),
+        Ok((network, stream)) => (life.machine(stream, agent, input).await?, network),
     };
+    network::stop(network);
     life.finish(exit).await?;
     let _ = quit.send(true);
     drop(timeout(LAST_EVENTS, serving).await);
@@ -99,6 +104,27 @@ struct Life {
 type Delivery = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Life {
+    /// Starts the VMM with its end of the network's `stream`, and sees it through.
+    async fn machine(
+        &mut self,
+        stream: Option<OwnedFd>,
+        agent: StdListener,
+        input: mpsc::Receiver<ExecInput>,
+    ) -> io::Result<RunExit> {
+        match vmm::launch(&self.spec, stream).await {
+            Err(message) => Ok(self.not_started(message).await),
+            Ok(vmm) => self.through(vmm, listener(agent)?, input).await,
+        }
+    }
+
+    /// What fails at once may fail before whoever has started the box is here to be told.
+    async fn not_started(&mut self, message: String) -> RunExit {
+        if let Ok(Some(command)) = timeout(FIRST_CLIENT, self.commands.recv()).await {
+            drop(self.command_while_booting(command));
+        }
+        end::boot_failed(message)
+    }
+
     /// From the VMM's start to its end.
     async fn through(
         &mut self,

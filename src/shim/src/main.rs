@@ -12,6 +12,7 @@ mod console;
 mod cpio;
 mod end;
 mod life;
+mod network;
 mod output;
 mod probe;
 mod proxy;

@@ -67,6 +67,16 @@ impl A3s {
         self
     }
 
+    /// Runs the command by way of `wrapper`, which takes a program and its arguments last, as env(1) does.
+    pub fn through(mut self, mut wrapper: Command) -> Self {
+        wrapper.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            wrapper.env(name, value.unwrap_or_default());
+        }
+        self.command = wrapper;
+        self
+    }
+
     /// What the command reads.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();

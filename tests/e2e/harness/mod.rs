@@ -1,15 +1,18 @@
 //! What tests are written in: a state directory of a test's own ([`Home`]), commands of `a3s-box` in it with a
-//! deadline ([`A3s`], [`Running`]), a terminal ([`pty::Terminal`]), and a registry ([`Registry`]).
+//! deadline ([`A3s`], [`Running`]), a terminal ([`pty::Terminal`]), a registry ([`Registry`]), and an internet
+//! ([`Internet`]).
 //!
 //! Programs and images come from `cargo xtask e2e`, in the environment.
 
 mod command;
 mod home;
+mod internet;
 pub mod pty;
 mod registry;
 
 pub use command::{A3s, Running};
 pub use home::Home;
+pub use internet::{Internet, OTHER, SERVER, SERVER6};
 pub use registry::Registry;
 
 use std::path::PathBuf;

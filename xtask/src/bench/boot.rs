@@ -128,6 +128,9 @@ fn adapt(argument: &str, initramfs: &Path, disk: &Path) -> String {
     if let (true, Some((id, _))) = (argument.starts_with("socket,"), argument.split_once(",fd=")) {
         return id.replace("socket,", "null,");
     }
+    if argument.starts_with("stream,id=network,") {
+        return "hubport,id=network,hubid=0".to_owned();
+    }
     match argument.split_once(",file=") {
         Some((drive, file)) if file.ends_with("upper.ext4") => {
             format!("{drive},snapshot=on,file={}", disk.display())

@@ -3,6 +3,7 @@
 
 mod boot;
 mod image;
+mod net;
 mod report;
 mod rootfs;
 
@@ -24,6 +25,12 @@ enum What {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// TCP between a guest and the host, against passt and QEMU's own network
+    Net {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Pulling an image until it can run, against skopeo with umoci, and podman
     Image {
         /// Rounds that count
@@ -43,6 +50,7 @@ impl Bench {
         match self.what {
             What::Boot { rounds } => boot::run(rounds),
             What::Image { rounds } => image::run(rounds),
+            What::Net { rounds } => net::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),
         }
     }

@@ -15,6 +15,9 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod net;
+mod network;
+mod port;
 mod ps;
 mod pull;
 mod rename;
@@ -65,6 +68,12 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// List the processes in a box
     Top(top::Top),
+    /// Show where the published ports of a box are
+    Port(port::Port),
+    /// Say what a box may reach, and what it did on the network
+    Net(net::Net),
+    /// Make and remove networks on which boxes meet
+    Network(network::Network),
     /// List images
     Images(images::Images),
     /// Pull an image from a registry
@@ -130,6 +139,9 @@ impl Command {
             Self::Rmi(command) => command.run(&engine),
             Self::Login(command) => command.run(&engine),
             Self::Logout(command) => command.run(&engine),
+            Self::Port(command) => command.run(&engine),
+            Self::Net(command) => command.run(&engine),
+            Self::Network(command) => block_on(command.run(&engine)),
             Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),

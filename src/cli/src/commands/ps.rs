@@ -58,15 +58,22 @@ impl Ps {
                     ),
                     format!("{} ago", time::since(record.created_at)),
                     status(view),
+                    ports(view),
                     format!("{}/{}", record.vmm, record.accel),
                     record.name.to_string(),
                 ]
             })
             .collect();
-        table::print(&["BOX ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "VMM", "NAMES"], &rows)
+        table::print(&["BOX ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "VMM", "NAMES"], &rows)
             .map_err(|e| BoxError::io("cannot print", e))?;
         Ok(0)
     }
+}
+
+/// Where the box is reached from outside, as Docker writes it.
+fn ports(view: &BoxView) -> String {
+    let each = view.ports.iter().map(|port| format!("{}->{}/{}", port.host, port.guest, port.transport));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// What the box does, in Docker's words.

@@ -9,6 +9,7 @@ use crate::{boundary, time, trace};
 use a3s_box_core::{BoxConfig, BoxError, ErrorKind, ExitReason, Result};
 use a3s_box_runtime::{Attachment, BoxRecord, Engine, RunEnd, RunEvent};
 use clap::Args;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 #[command(override_usage = "a3s-box run [OPTIONS] IMAGE [COMMAND] [ARG]...")]
@@ -19,6 +20,10 @@ pub(crate) struct Run {
     /// Tell on standard error where the time went
     #[arg(long)]
     trace_boot: bool,
+    /// Write to a file, once the box has ended, the narrowest policy with which it could have done what it did, for
+    /// --net-policy
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    net_learn: Option<PathBuf>,
     #[command(flatten)]
     of: BoxArgs,
 }
@@ -32,6 +37,7 @@ impl Run {
         let created = time::now();
         let end = drive(engine, &record, self.detach).await;
         let traced = if self.trace_boot { engine.inspect(record.id.as_str()).ok() } else { None };
+        let learned = self.net_learn.map(|file| learn(engine, &record, &file));
         // A detached box is removed by the next command after its end.
         let ended = !matches!(end, Ok(None));
         if record.config.auto_remove && ended {
@@ -40,11 +46,19 @@ impl Run {
         if let Some(run) = traced.and_then(|view| view.run) {
             trace::print(begin, created, &run.trace, time::now());
         }
-        match end? {
+        let end = end?;
+        learned.transpose()?;
+        match end {
             None => stream::line(record.id.as_str()).map(|()| 0),
             Some(end) => report(&record, &end),
         }
     }
+}
+
+/// Writes down what the run of a box needed of the network.
+fn learn(engine: &Engine, record: &BoxRecord, file: &Path) -> Result<()> {
+    let policy = engine.learned(record.id.as_str())?.to_string();
+    std::fs::write(file, policy).map_err(|e| BoxError::io(format!("cannot write {}", file.display()), e))
 }
 
 /// Starts the box and stays with it until its end; none where it is left running.

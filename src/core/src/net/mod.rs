@@ -1,7 +1,9 @@
 //! What a user may ask of a box's network, and what the shim is told of it.
 
 mod cidr;
+mod config;
 mod learn;
+mod name;
 mod ports;
 mod publish;
 mod record;
@@ -9,6 +11,8 @@ mod rule;
 mod spec;
 
 pub use cidr::Cidr;
+pub use config::{NetworkConfig, NetworkMode};
+pub use name::NetworkName;
 pub use ports::Ports;
 pub use publish::{PortMapping, Transport};
 pub use record::{NetCounters, NetRecord, NetSubject, NetWay};

@@ -174,8 +174,8 @@ impl Dns {
     ) -> Option<Vec<IpAddr>> {
         if name == HOST_NAME {
             let allowed = station.policy.query(name).is_allow();
-            let gateway = [station.identity.gateway4.into(), station.identity.gateway6.into()];
-            return allowed.then(|| gateway.to_vec());
+            // What listens on a host's loopback listens on its IPv4 address at least, and not all programs try a second.
+            return allowed.then(|| vec![station.identity.gateway4.into()]);
         }
         if name == "localhost" || name.ends_with(".localhost") {
             return Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const ARP: u16 = 0x0806;
+pub(super) const RARP: u16 = 0x8035;
 pub(super) const IPV6: u16 = 0x86dd;
 
 const ARP_LENGTH: usize = 28;
@@ -95,11 +96,6 @@ pub(super) fn answer_arp<'a>(identity: &Identity, packet: &[u8]) -> Result<Inbou
         ARP_REQUEST | ARP_REPLY => Ok(Inbound::Nothing),
         _ => Err(Refused::Malformed),
     }
-}
-
-/// Asks for the guest, which makes a guest that has just come up know the gateway.
-pub(crate) fn arp_request(identity: &Identity) -> Vec<u8> {
-    arp(identity, ARP_REQUEST, ([0; 6], identity.guest4))
 }
 
 fn arp(identity: &Identity, operation: u16, target: ([u8; 6], Ipv4Addr)) -> Vec<u8> {

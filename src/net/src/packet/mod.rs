@@ -14,7 +14,7 @@ mod udp;
 
 pub(crate) use icmp::{Echo, Unreachable, echo_reply, neighbour_solicited, unreachable};
 pub(crate) use ip::{Datagram, Protocol};
-pub(crate) use link::{Identity, arp_request};
+pub(crate) use link::Identity;
 pub(crate) use tcp::{Flags, Header, HeaderRoom, Options, Segment};
 pub(crate) use udp::{Udp, udp_frame};
 
@@ -99,6 +99,8 @@ pub(crate) fn read<'a>(identity: &Identity, frame: &'a [u8]) -> Result<Inbound<'
             }
             Ok(Inbound::Ip(datagram))
         }
+        // What a VMM sends in the name of a guest that it has just restored: where that guest is now.
+        link::RARP => Ok(Inbound::Nothing),
         _ => Err(Refused::Protocol),
     }
 }

@@ -1,7 +1,7 @@
 //! UDP and echo requests.
 
 use crate::lab::{self, GATEWAY, GATEWAY6, METADATA, OTHER, PATIENCE, PRIVATE, SERVER, SERVER6};
-use a3s_box_core::NetSubject;
+use a3s_box_core::{NetDefault, NetSubject};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
@@ -28,6 +28,17 @@ pub(crate) fn ask(to: SocketAddr, data: &[u8]) -> std::io::Result<Vec<u8>> {
     buffer.truncate(count);
     Ok(buffer)
 }
+
+lab_test!(the_host_takes_datagrams_where_its_name_is_allowed, |lab| {
+    let (open, shut) = (echo("127.0.0.1:0").port(), echo("127.0.0.1:0").port());
+    lab.boot(&lab::spec(&[&format!("allow host host.a3s.internal:{open}/udp")], NetDefault::None));
+    assert!(lab.says("getent ahostsv4 host.a3s.internal").contains(GATEWAY));
+    let ask = |port: u16| lab.inside(0, || ask(format!("{GATEWAY}:{port}").parse().unwrap(), b"hello"));
+    assert_eq!(ask(open).unwrap(), b"hello");
+    assert_eq!(ask(shut).unwrap_err().kind(), ErrorKind::HostUnreachable);
+    let record = lab.recorded("the refusal", |r| r.port == Some(shut));
+    assert_eq!((record.rule.as_str(), record.address), ("built-in: host", GATEWAY.parse().ok()));
+});
 
 lab_test!(datagrams_of_every_size_come_back, |lab| {
     lab.boot(&lab::open());

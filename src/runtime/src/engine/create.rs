@@ -1,6 +1,7 @@
 //! `create`: settles everything about a box and writes its record.
 
 use super::{Engine, now};
+use crate::networks::Networks;
 use crate::preflight::{self, Facts};
 use crate::state::{BoxRecord, ImagePin, Records, State};
 use crate::{host, labels};
@@ -26,7 +27,7 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput` for a configuration that makes no sense, `NotFound` for an image that is not in the
-    /// store, `AlreadyExists` for a name that another box has, and those of building the rootfs image. No box
+    /// store and for a network that is not there, `AlreadyExists` for a name that another box has, and those of building the rootfs image. No box
     /// is left behind.
     pub fn create(&self, config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
         config.validate()?;
@@ -43,6 +44,8 @@ impl Engine {
         self.sweep(&mut state)?;
         // Until the record is written, nobody knows that a box needs the image, and another command may remove it.
         store.resolve(&pin.digest)?;
+        let networks = Networks::of(&self.home);
+        config.network.networks.iter().try_for_each(|network| networks.check(network))?;
         let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
         let id = BoxId::from_bytes(random()?);
         let creator = config.auto_remove.then(host::myself).flatten();

@@ -1,8 +1,9 @@
 //! `inspect`: all that is known of a box.
 
-use super::Engine;
+use super::{Engine, port};
+use crate::Home;
 use crate::state::{BoxRecord, Look, State, look};
-use a3s_box_core::{BoxState, Result, RunStatus};
+use a3s_box_core::{BoxState, PortMapping, Result, RunStatus};
 use serde::Serialize;
 
 /// A box: what it is, and what it did at the moment of looking.
@@ -15,11 +16,17 @@ pub struct BoxView {
     pub state: BoxState,
     /// The present or last run, where there was one.
     pub run: Option<RunStatus>,
+    /// Where its published ports are, while it runs.
+    pub ports: Vec<PortMapping>,
 }
 
 impl BoxView {
-    pub(super) fn new(record: BoxRecord, seen: Look) -> Self {
-        Self { record, state: seen.state, run: seen.status }
+    pub(super) fn new(home: &Home, record: BoxRecord, seen: Look) -> Self {
+        // Asking for a file is spared where there is none; a damaged one says as little as a missing one.
+        let published = seen.state.is_live() && !record.config.network.publish.is_empty();
+        let ports =
+            if published { port::bound(&home.folder(&record.id)).unwrap_or_default() } else { Vec::new() };
+        Self { record, state: seen.state, run: seen.status, ports }
     }
 }
 
@@ -32,6 +39,6 @@ impl Engine {
         let state = State::read(&self.home)?;
         let record = state.find(name)?.clone();
         let seen = look(&self.home, &record)?;
-        Ok(BoxView::new(record, seen))
+        Ok(BoxView::new(&self.home, record, seen))
     }
 }

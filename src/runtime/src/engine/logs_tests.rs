@@ -1,5 +1,6 @@
 use super::*;
 use crate::Home;
+use crate::home::BoxFolder;
 use a3s_box_core::{BoxId, LogStream};
 
 fn log(chunks: &[&[u8]]) -> (tempfile::TempDir, BoxFolder) {
@@ -14,7 +15,11 @@ fn log(chunks: &[&[u8]]) -> (tempfile::TempDir, BoxFolder) {
     (dir, folder)
 }
 
-fn collect(run: impl FnOnce(Sink<'_>) -> io::Result<()>) -> String {
+fn cursor(folder: &BoxFolder) -> Cursor<LogRecord> {
+    Cursor::new(folder.logs(), folder)
+}
+
+fn collect(run: impl FnOnce(Sink<'_, LogRecord>) -> io::Result<()>) -> String {
     let mut all = Vec::new();
     run(&mut |record| {
         all.extend(record.bytes().unwrap());
@@ -29,7 +34,7 @@ fn the_tail_is_counted_in_lines_wherever_the_chunks_break() {
     for chunks in [&[&b"one\ntwo\nthree\nfour"[..]][..], &[b"on", b"e\ntw", b"o\nthree\nfo", b"ur"]] {
         let (_dir, folder) = log(chunks);
         for (lines, text) in [(0, ""), (1, "four"), (2, "three\nfour"), (9, "one\ntwo\nthree\nfour")] {
-            let tail = collect(|sink| Cursor::new(folder.clone()).tail(lines, sink));
+            let tail = collect(|sink| last(&mut cursor(&folder), lines, sink));
             assert_eq!(tail, text, "{lines} lines of {chunks:?}");
         }
     }
@@ -42,7 +47,7 @@ fn rotation_and_a_half_written_record_lose_nothing() {
     std::fs::rename(&new, &old).unwrap();
     let record = serde_json::to_string(&LogRecord::new(1, LogStream::Stderr, b"c\n")).unwrap() + "\n";
     std::fs::write(&new, &record[..10]).unwrap();
-    let mut cursor = Cursor::new(folder);
+    let mut cursor = cursor(&folder);
     assert_eq!(collect(|sink| cursor.read(sink)), "a\nb\n");
     std::fs::OpenOptions::new()
         .append(true)

@@ -19,7 +19,7 @@ impl Engine {
                 if seen.is_spent(record) {
                     spent = true;
                 } else {
-                    views.push(BoxView::new(record.clone(), seen));
+                    views.push(BoxView::new(&self.home, record.clone(), seen));
                 }
             }
         }

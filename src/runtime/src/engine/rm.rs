@@ -2,6 +2,7 @@
 
 use super::{Engine, wrong_state};
 use crate::host;
+use crate::networks::Networks;
 use crate::state::{BoxRecord, State, look};
 use a3s_box_core::{BoxError, BoxId, Result};
 use std::collections::HashSet;
@@ -47,6 +48,10 @@ impl Engine {
                 remove_folder(&entry.path())?;
             }
         }
+        let records = state.records();
+        Networks::of(&self.home).sweep(|network, name| {
+            records.values().any(|r| r.name == *name && r.config.network.networks.contains(network))
+        })?;
         a3s_box_files::sweep(self.home.path())
             .and_then(|()| a3s_box_files::sweep(&self.home.disks()))
             .map_err(|e| BoxError::io(format!("cannot tidy {}", self.home.path().display()), e))
@@ -64,6 +69,13 @@ impl Engine {
             host::kill(vmm, PATIENCE);
         }
         state.change(|records| drop(records.remove(&record.id)))?;
+        let networks = Networks::of(&self.home);
+        record
+            .config
+            .network
+            .networks
+            .iter()
+            .try_for_each(|network| networks.leave(network, &record.name))?;
         remove_folder(self.home.folder(&record.id).path())
     }
 }

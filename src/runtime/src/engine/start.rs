@@ -1,13 +1,14 @@
 //! `start`: gives a box a shim, which boots it.
 
-use super::{Engine, wrong_state};
+use super::{Engine, net, wrong_state};
 use crate::guest::{self, GuestFiles};
 use crate::home::BoxFolder;
 use crate::preflight::{self, Facts, Rung};
+use crate::settings::Settings;
 use crate::state::{BoxRecord, State, look};
 use crate::{host, sys};
 use a3s_box_agent::socket;
-use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, Result, ShimSpec, TtySize, Upper};
+use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, NetSpec, Result, ShimSpec, TtySize, Upper};
 use a3s_box_files::{Lock, Scratch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -40,7 +41,7 @@ impl Engine {
         let folder = self.home.folder(&record.id);
         let upper =
             if record.config.ephemeral { None } else { Some(self.upper(&folder, record.config.disk)?) };
-        let spec = spec(&record, files, rootfs, upper, self.home.templates(), tty);
+        let settings = Settings::read(&self.home)?;
 
         // From here on no other command may start, remove or sweep the box.
         let state = State::write(&self.home)?;
@@ -53,6 +54,8 @@ impl Engine {
             host::gone(status.shim, LEAVE);
             status.vmm.map(|vmm| host::kill(vmm, LEAVE));
         }
+        let network = net::spec(&self.home, &record, &settings)?;
+        let spec = spec(&record, files, rootfs, upper, self.home.templates(), tty, network);
         self.launch(&shim, &folder, &spec)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
@@ -61,9 +64,11 @@ impl Engine {
     /// Hands the spec, the listening sockets and the run lock to a new shim.
     fn launch(&self, shim: &Path, folder: &BoxFolder, spec: &ShimSpec) -> io::Result<()> {
         let lock = Lock::try_exclusive(&folder.run_lock())?.ok_or(io::ErrorKind::ResourceBusy)?;
-        match std::fs::remove_file(folder.status()) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
+        for of_last_run in [folder.status(), folder.ports()] {
+            match std::fs::remove_file(of_last_run) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
         }
         std::fs::write(folder.spec(), serde_json::to_vec(spec)?)?;
         let fds: Vec<OwnedFd> = vec![
@@ -161,6 +166,7 @@ fn spec(
     upper: Option<PathBuf>,
     templates: PathBuf,
     tty: Option<TtySize>,
+    network: Option<NetSpec>,
 ) -> ShimSpec {
     let mut process = record.process.clone();
     process.tty = process.tty.map(|default| tty.unwrap_or(default));
@@ -184,6 +190,7 @@ fn spec(
             process,
         },
         upper,
+        network,
     }
 }
 

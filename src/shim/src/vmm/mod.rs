@@ -14,19 +14,20 @@ pub(crate) use link::Link;
 pub(crate) use machine::Machine;
 
 use a3s_box_core::{ShimSpec, Vmm};
+use std::os::fd::OwnedFd;
 
-/// Starts the VMM that `spec` names.
+/// Starts the VMM that `spec` names, with its end of the network's stream where the box has a network.
 ///
 /// # Errors
 /// What keeps it from being started, ready for a user to read.
-pub(crate) async fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+pub(crate) async fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     for (what, file) in
         [("kernel", &spec.kernel), ("initramfs", &spec.initramfs), ("rootfs image", &spec.rootfs)]
     {
         std::fs::File::open(file).map_err(|e| format!("cannot open the {what} {}: {e}", file.display()))?;
     }
     match spec.vmm {
-        Vmm::Krun => krun::launch(spec),
-        Vmm::Qemu => qemu::launch(spec).await,
+        Vmm::Krun => krun::launch(spec, network),
+        Vmm::Qemu => qemu::launch(spec, network).await,
     }
 }

@@ -5,6 +5,7 @@
 mod devices;
 mod fatal;
 mod mounts;
+mod network;
 mod told;
 
 pub(crate) use fatal::{Fatal, power_off};
@@ -14,6 +15,7 @@ use crate::process::{Container, Forked, Parts};
 use crate::{reap, serve};
 use a3s_box_core::{BootSpec, Upper};
 use fatal::Stage;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 /// The guest's own mounts, which no process in the box sees.
@@ -56,10 +58,10 @@ fn live() -> Result<Never, Fatal> {
     std::fs::write("/proc/self/oom_score_adj", "-1000").stage("init")?;
     let signals = reap::signals().stage("init")?;
     let cgroup = mounts::cgroup()?;
-    crate::sys::loopback_up().stage("loopback interface")?;
+    let resolver = network::configure()?;
     // Up to here all guests are alike.
     let (spec, port) = told::read()?;
-    let (times, container, main) = start(spec, cgroup, init_us)?;
+    let (times, container, main) = start(spec, cgroup, resolver, init_us)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
     let error = runtime.block_on(serve::run(times, container, main, signals, port));
@@ -67,8 +69,13 @@ fn live() -> Result<Never, Fatal> {
 }
 
 /// Puts the root together and forks the container process, which goes on by itself from there.
-fn start(spec: BootSpec, cgroup: OwnedFd, init_us: u64) -> Result<(Times, Container, Forked), Fatal> {
-    let root = root(&spec)?;
+fn start(
+    spec: BootSpec,
+    cgroup: OwnedFd,
+    resolver: Option<IpAddr>,
+    init_us: u64,
+) -> Result<(Times, Container, Forked), Fatal> {
+    let root = root(&spec, resolver)?;
     let mounted_us = uptime_us();
     let parts = Parts { hostname: spec.hostname, root, cgroup };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
@@ -76,11 +83,11 @@ fn start(spec: BootSpec, cgroup: OwnedFd, init_us: u64) -> Result<(Times, Contai
     Ok((Times { init_us, mounted_us }, container, main))
 }
 
-fn root(spec: &BootSpec) -> Result<OwnedFd, Fatal> {
+fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<OwnedFd, Fatal> {
     let needed: &[&str] = match spec.upper {
         Upper::Disk => &["rootfs", "upper"],
         Upper::Tmpfs => &["rootfs"],
     };
     let disks = devices::find(needed)?;
-    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname)
+    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname, resolver)
 }

@@ -9,6 +9,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen,
 };
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -18,6 +19,8 @@ pub(crate) const LOWER: &str = "/lower";
 pub(crate) const UPPER: &str = "/upper";
 /// What every box has, unless its image has something else there.
 const TOOLS: &str = "/tools";
+/// What the box's network has in place of the image's own.
+const NETWORK: &str = "/network";
 /// The cgroup of everything in the box.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup/box";
 
@@ -39,8 +42,13 @@ pub(super) fn cgroup() -> Result<OwnedFd, Fatal> {
 }
 
 /// Puts the box's root together, and gives it as a mount that is not yet anywhere. `upper` is a disk; without
-/// one, memory takes what is written.
-pub(super) fn root(lower: &str, upper: Option<&str>, hostname: &str) -> Result<OwnedFd, Fatal> {
+/// one, memory takes what is written. Names are asked of `resolver`, where there is a network.
+pub(super) fn root(
+    lower: &str,
+    upper: Option<&str>,
+    hostname: &str,
+    resolver: Option<IpAddr>,
+) -> Result<OwnedFd, Fatal> {
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount(lower, LOWER, "erofs", flags, "")?;
     match upper {
@@ -48,8 +56,14 @@ pub(super) fn root(lower: &str, upper: Option<&str>, hostname: &str) -> Result<O
         None => mount("tmpfs", UPPER, "tmpfs", MountFlags::NODEV, "mode=755")?,
     }
     writable_layer().stage("prepare the writable layer")?;
-    tools(hostname).stage("prepare nsexec")?;
-    overlay().stage("join image and writable layer")
+    let has_etc = tools(hostname).stage("prepare nsexec")?;
+    let mut layers = format!("{LOWER}:{TOOLS}");
+    if let Some(resolver) = resolver.filter(|_| has_etc)
+        && names(resolver).stage("prepare name resolution")?
+    {
+        layers.insert_str(0, &format!("{NETWORK}:"));
+    }
+    overlay(layers).stage("join image and writable layer")
 }
 
 /// Makes the guest's first file system read-only: this program is on it, and so is `nsexec`.
@@ -90,15 +104,20 @@ fn writable_layer() -> std::io::Result<()> {
     // Under another name until it is complete: a boot may be cut short.
     let unfinished = format!("{UPPER}/unfinished");
     make(&unfinished)?;
-    let image = rustix::fs::stat(LOWER)?;
-    let to = unfinished.as_str();
+    look_alike(LOWER, &unfinished)?;
+    Ok(rustix::fs::rename(unfinished, upper)?)
+}
+
+/// Gives the folder `to` the owner, mode, attributes and times of `from`.
+fn look_alike(from: &str, to: &str) -> rustix::io::Result<()> {
+    let image = rustix::fs::stat(from)?;
     rustix::fs::chown(to, Some(Uid::from_raw(image.st_uid)), Some(Gid::from_raw(image.st_gid)))?;
     rustix::fs::chmod(to, Mode::from_raw_mode(image.st_mode))?;
     let mut names = Vec::with_capacity(4096);
-    rustix::fs::listxattr(LOWER, rustix::buffer::spare_capacity(&mut names))?;
+    rustix::fs::listxattr(from, rustix::buffer::spare_capacity(&mut names))?;
     for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let mut value = Vec::with_capacity(65536);
-        rustix::fs::getxattr(LOWER, name, rustix::buffer::spare_capacity(&mut value))?;
+        rustix::fs::getxattr(from, name, rustix::buffer::spare_capacity(&mut value))?;
         rustix::fs::setxattr(to, name, &value, rustix::fs::XattrFlags::empty())?;
     }
     let time = |sec, nsec| rustix::fs::Timespec { tv_sec: sec, tv_nsec: i64::try_from(nsec).unwrap_or(0) };
@@ -106,19 +125,37 @@ fn writable_layer() -> std::io::Result<()> {
         last_access: time(image.st_atime, image.st_atime_nsec),
         last_modification: time(image.st_mtime, image.st_mtime_nsec),
     };
-    rustix::fs::utimensat(CWD, to, &times, AtFlags::empty())?;
-    Ok(rustix::fs::rename(to, upper)?)
+    rustix::fs::utimensat(CWD, to, &times, AtFlags::empty())
+}
+
+/// Says whom this box asks for names, whatever its image was built with; `true` where that takes a layer over the
+/// image, which has a file there itself.
+fn names(resolver: IpAddr) -> std::io::Result<bool> {
+    let of_image = format!("{LOWER}/etc");
+    let over = std::fs::symlink_metadata(format!("{of_image}/resolv.conf")).is_ok();
+    let etc = format!("{}/etc", if over { NETWORK } else { TOOLS });
+    if over {
+        make(NETWORK)?;
+        make(&etc)?;
+        look_alike(LOWER, NETWORK)?;
+    }
+    std::fs::write(format!("{etc}/resolv.conf"), format!("nameserver {resolver}\n"))?;
+    if over {
+        look_alike(&of_image, &etc)?;
+    }
+    Ok(over)
 }
 
 /// The lowest layer: mount points, `nsexec`, and names for this machine where the image has none. What the image
-/// has goes first, and nothing of this is ever written to the upper layer.
-fn tools(hostname: &str) -> std::io::Result<()> {
+/// has goes first, and nothing of this is ever written to the upper layer. `false` for an image without /etc, in
+/// which nothing would look for names.
+fn tools(hostname: &str) -> std::io::Result<bool> {
     for folder in ["", "/proc", "/sys", "/dev", "/usr", "/usr/bin"] {
         make(&format!("{TOOLS}{folder}"))?;
     }
     rustix::fs::link("/init", format!("{TOOLS}/usr/bin/nsexec"))?;
-    // An image without /etc has nothing that would look there.
-    if Path::new(LOWER).join("etc").is_dir() {
+    let has_etc = std::fs::symlink_metadata(format!("{LOWER}/etc")).is_ok_and(|etc| etc.is_dir());
+    if has_etc {
         make(&format!("{TOOLS}/etc"))?;
         let hosts = format!(
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
@@ -126,7 +163,7 @@ fn tools(hostname: &str) -> std::io::Result<()> {
         std::fs::write(format!("{TOOLS}/etc/hosts"), hosts)?;
         std::fs::write(format!("{TOOLS}/etc/hostname"), format!("{hostname}\n"))?;
     }
-    Ok(())
+    Ok(has_etc)
 }
 
 fn make(path: &str) -> rustix::io::Result<()> {
@@ -136,11 +173,11 @@ fn make(path: &str) -> rustix::io::Result<()> {
     }
 }
 
-fn overlay() -> rustix::io::Result<OwnedFd> {
+fn overlay(layers: String) -> rustix::io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in [
         ("source", "box".to_owned()),
-        ("lowerdir", format!("{LOWER}:{TOOLS}")),
+        ("lowerdir", layers),
         ("upperdir", format!("{UPPER}/upper")),
         ("workdir", format!("{UPPER}/work")),
         // A folder of the image can be renamed, as on any file system.

@@ -20,11 +20,14 @@ pub(crate) fn enter(json: Option<&str>) -> ExitCode {
 #[cfg(krun)]
 fn run(guest: &Guest) -> String {
     let running = || {
-        let count = super::UPPER_FD - super::INITRD_FD + i32::from(guest.upper.is_some());
+        let (upper, network) = (guest.upper.is_some(), guest.network.is_some());
+        let count = super::UPPER_FD - super::INITRD_FD + i32::from(upper) + i32::from(network);
         let files = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
         // The first is the initramfs, which is in no file system and needs no leave.
         let [_, read @ ..] = &files[..] else { return Err("the VMM was not given its files".to_owned()) };
-        let (read, write) = read.split_at(read.len() - usize::from(guest.upper.is_some()));
+        // The last is the network's stream, which is in none either.
+        let read = &read[..read.len() - usize::from(network)];
+        let (read, write) = read.split_at(read.len() - usize::from(upper));
         confine(&Needs {
             read,
             write,

@@ -47,6 +47,8 @@ struct Guest {
     command_line: String,
     /// The size of the writable layer's disk, where there is one.
     upper: Option<u64>,
+    /// The link address of its network device, where there is one; its stream is the last descriptor.
+    network: Option<[u8; 6]>,
     /// Whether the guest's flushes reach the host's disk.
     sync: bool,
 }
@@ -55,15 +57,15 @@ struct Guest {
 ///
 /// # Errors
 /// What keeps it from being started, ready for a user to read.
-pub(super) fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+pub(super) fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     if VERSION.is_none() {
         return Err("this build of a3s-box-shim is without libkrun; use --vmm qemu".to_owned());
     }
     let initrd = cpio::initramfs(spec).map_err(|e| format!("cannot make the initramfs: {e}"))?;
-    spawn(spec, initrd).map_err(|e| format!("cannot start the VMM: {e}"))
+    spawn(spec, initrd, network).map_err(|e| format!("cannot start the VMM: {e}"))
 }
 
-fn spawn(spec: &ShimSpec, initrd: OwnedFd) -> io::Result<Machine> {
+fn spawn(spec: &ShimSpec, initrd: OwnedFd, network: Option<OwnedFd>) -> io::Result<Machine> {
     match std::fs::remove_file(SOCKET) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -77,11 +79,13 @@ fn spawn(spec: &ShimSpec, initrd: OwnedFd) -> io::Result<Machine> {
         upper = Some(file.metadata()?.len());
         files.push(file.into());
     }
+    files.extend(network);
     let guest = Guest {
         cpus: u8::try_from(spec.cpus).map_err(|_| io::ErrorKind::InvalidInput)?,
         memory_mib: u32::try_from(spec.memory.to_mib()).map_err(|_| io::ErrorKind::InvalidInput)?,
         command_line: command_line::kernel(spec),
         upper,
+        network: spec.network.as_ref().map(|network| network.addresses.mac),
         sync: !spec.discard,
     };
     // Whatever replaces the program's file meanwhile, this is the one that speaks to itself.

@@ -15,10 +15,19 @@ pub(super) const PROGRAM: &str =
 pub(super) const AGENT_FD: i32 = 3;
 /// The descriptor of QMP.
 pub(super) const QMP_FD: i32 = 4;
-/// The descriptor of the template that the guest goes on from, where it does.
-pub(super) const TEMPLATE_FD: i32 = 5;
+/// The descriptor of the network's stream, where there is one.
+pub(super) const NETWORK_FD: i32 = 5;
+/// What a network device can do and this one need not: no driver then asks for it while the guest boots. Filters,
+/// VLANs and announcements are for links with more than two ends.
+const NETWORK_EXTRAS: &str = "ctrl_vq=off,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,\
+                              ctrl_guest_offloads=off,guest_announce=off,status=off";
 /// The id of the agent's port, which QMP events name.
 pub(super) const PORT_ID: &str = "agent";
+
+/// The descriptor of the template that the guest goes on from, where it does.
+pub(super) fn template_fd(spec: &ShimSpec) -> i32 {
+    NETWORK_FD + i32::from(spec.network.is_some())
+}
 
 /// All arguments. Files are named by path, what belongs to this run alone by inherited descriptor.
 pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
@@ -35,6 +44,12 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     add(&["-device", "virtio-serial-device", "-chardev", &format!("socket,id=agent-socket,fd={AGENT_FD}")]);
     add(&["-device", &format!("virtserialport,id={PORT_ID},chardev=agent-socket,name={AGENT_PORT_NAME}")]);
     add(&["-device", "virtio-rng-device"]);
+    if let Some(network) = &spec.network {
+        let (mac, mtu) = (network.addresses.mac.map(|b| format!("{b:02x}")).join(":"), network.addresses.mtu);
+        let device = format!("virtio-net-device,netdev=network,mac={mac},host_mtu={mtu},{NETWORK_EXTRAS}");
+        add(&["-netdev", &format!("stream,id=network,server=off,addr.type=fd,addr.str={NETWORK_FD}")]);
+        add(&["-device", &device]);
+    }
     add(&["-append", &kernel(spec)]);
     for (option, file) in [("-kernel", &spec.kernel), ("-initrd", &spec.initramfs)] {
         args.extend([option.into(), file.clone().into()]);

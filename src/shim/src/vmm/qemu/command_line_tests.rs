@@ -1,5 +1,5 @@
 use super::*;
-use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, Signal, Upper, Vmm};
+use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, NetSpec, Signal, Upper, Vmm};
 
 fn spec() -> ShimSpec {
     ShimSpec {
@@ -17,6 +17,7 @@ fn spec() -> ShimSpec {
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
+        network: None,
         boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
     }
 }
@@ -73,10 +74,19 @@ fn boxes_differ_in_shape_by_what_their_guests_see() {
     assert_eq!(shape(&spec()), shape(&other));
     for other in [
         ShimSpec { upper: None, ..spec() },
+        ShimSpec { network: Some(NetSpec::default()), ..spec() },
         ShimSpec { cpus: 1, ..spec() },
         ShimSpec { memory: Bytes::mib(513), ..spec() },
         ShimSpec { accel: Accel::Kvm, ..spec() },
     ] {
         assert_ne!(shape(&spec()), shape(&other));
     }
+}
+
+#[test]
+fn a_network_is_a_stream_that_is_inherited() {
+    assert!(!joined(&spec()).contains("net"));
+    let line = joined(&ShimSpec { network: Some(NetSpec::default()), ..spec() });
+    assert!(line.contains("-netdev stream,id=network,server=off,addr.type=fd,addr.str=5"), "{line}");
+    assert!(line.contains("virtio-net-device,netdev=network,mac=02:a3:50:00:00:02,host_mtu=65520"), "{line}");
 }

@@ -9,7 +9,7 @@ use crate::status::now;
 use crate::{confine, sys};
 use a3s_box_agent::mux::Opener;
 use a3s_box_core::{Accel, BootSpec, ShimSpec, Wake};
-use command_line::{AGENT_FD, QMP_FD, TEMPLATE_FD};
+use command_line::{AGENT_FD, NETWORK_FD, QMP_FD, template_fd};
 use qmp::Qmp;
 use serde_json::json;
 use std::fs::File;
@@ -32,10 +32,10 @@ const MIGRATION: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// What keeps QEMU from being started, ready for a user to read.
-pub(super) async fn launch(spec: &ShimSpec) -> Result<Machine, String> {
+pub(super) async fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     let program = find().ok_or_else(|| format!("{} is not installed", command_line::PROGRAM))?;
     let files = confine::files_of(&program, spec)?;
-    let qemu = Qemu { spec, program: &program, files: files.as_ref() };
+    let qemu = Qemu { spec, program: &program, files: files.as_ref(), network: network.as_ref() };
     let failed = |e: io::Error| format!("cannot run {}: {e}", program.display());
     let template = qemu.template();
     if let Some(template) = &template
@@ -71,6 +71,8 @@ struct Qemu<'a> {
     spec: &'a ShimSpec,
     program: &'a Path,
     files: Option<&'a OwnedFd>,
+    /// Its end of the network's stream.
+    network: Option<&'a OwnedFd>,
 }
 
 /// A QEMU that was started.
@@ -123,7 +125,8 @@ impl Qemu<'_> {
         let restoring = async {
             let mut qmp = Qmp::connect(qmp).await?;
             tell_of_migration(&mut qmp).await?;
-            qmp.execute("migrate-incoming", json!({ "uri": format!("fd:{TEMPLATE_FD}") })).await?;
+            qmp.execute("migrate-incoming", json!({ "uri": format!("fd:{}", template_fd(self.spec)) }))
+                .await?;
             qmp.migrated().await?;
             // It was saved while it stood still.
             qmp.execute("cont", json!({})).await?;
@@ -151,9 +154,10 @@ impl Qemu<'_> {
         command.args(command_line::arguments(self.spec));
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        debug_assert_eq!((AGENT_FD, QMP_FD, TEMPLATE_FD), (3, 4, 5));
+        debug_assert_eq!((AGENT_FD, QMP_FD, NETWORK_FD), (3, 4, 5));
         let (agent_guest, qmp_guest) = (agent_guest.into(), qmp_guest.into());
         let mut fds = vec![&agent_guest, &qmp_guest];
+        fds.extend(self.network);
         if let Some(template) = &template {
             command.args(["-incoming", "defer"]);
             fds.push(template);

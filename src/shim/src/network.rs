@@ -1,0 +1,48 @@
+//! The box's network, on a thread of its own beside the VMM. What it does is `a3s-box-net`'s; its log and the
+//! ports that it found are in the box's folder.
+
+use a3s_box_core::ShimSpec;
+use a3s_box_files::Scratch;
+use a3s_box_net::Network;
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// What the box did on the network.
+const LOG: &str = "net.jsonl";
+/// Where its published ports really are.
+const PORTS: &str = "ports.json";
+
+/// Starts the network of `spec`, where it has one, and gives the VMM's end of its stream.
+///
+/// # Errors
+/// What keeps it from being started, ready for a user to read.
+pub(crate) fn start(spec: &ShimSpec) -> Result<(Option<Network>, Option<OwnedFd>), String> {
+    let Some(network) = &spec.network else { return Ok((None, None)) };
+    let (ours, theirs) = UnixStream::pair().map_err(|e| format!("cannot make the network's stream: {e}"))?;
+    let running = Network::start(network, spec.id.as_str(), Path::new(LOG), ours).map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("{error}{cause}{hint}")
+    })?;
+    note_ports(&running).map_err(|e| format!("cannot write {PORTS}: {e}"))?;
+    Ok((Some(running), Some(theirs.into())))
+}
+
+/// Ends the network, once the VMM has ended.
+pub(crate) fn stop(network: Option<Network>) {
+    if let Some(Err(error)) = network.map(Network::stop) {
+        tracing::warn!(%error, cause = error.source(), "the network did not end well");
+    }
+}
+
+fn note_ports(network: &Network) -> io::Result<()> {
+    if network.ports().is_empty() {
+        return Ok(());
+    }
+    let scratch = Scratch::new(Path::new("."))?;
+    scratch.file().write_all(&serde_json::to_vec(network.ports())?)?;
+    scratch.keep(Path::new(PORTS))
+}
