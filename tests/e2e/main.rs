@@ -6,6 +6,7 @@
 mod bad_input;
 mod exec;
 mod harness;
+mod health;
 mod images;
 mod kills;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! The options that `run` and `create` share, and the configuration that they mean.
 
+use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use a3s_box_core::{
     AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice,
@@ -57,6 +58,8 @@ pub(crate) struct BoxArgs {
     ephemeral: bool,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    health: HealthArgs,
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
@@ -115,6 +118,7 @@ impl BoxArgs {
         config.auto_remove = self.rm;
         config.no_new_privs = no_new_privs(&self.security_opt)?;
         config.network = self.network.config(config.network)?;
+        config.health = self.health.config(config.health);
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;

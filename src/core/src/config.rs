@@ -1,7 +1,8 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, ErrorKind, KernelChoice, NetworkConfig, Result, Signal, VmmChoice,
+    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, NetworkConfig, Result, Signal,
+    VmmChoice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,9 @@ pub struct BoxConfig {
     /// Its network.
     #[serde(default)]
     pub network: NetworkConfig,
+    /// Its health check.
+    #[serde(default)]
+    pub health: HealthConfig,
     /// Seconds the guest may take to come up; by default as many as the accelerator needs.
     pub boot_timeout: Option<u32>,
 }
@@ -87,6 +91,7 @@ impl BoxConfig {
             accel: AccelChoice::Auto,
             kernel: KernelChoice::Auto,
             network: NetworkConfig::default(),
+            health: HealthConfig::default(),
             boot_timeout: None,
         }
     }
@@ -146,6 +151,7 @@ impl BoxConfig {
             }
         }
         self.network.validate()?;
+        self.health.validate()?;
         self.hostname.as_deref().map_or(Ok(()), validate_hostname)
     }
 }

@@ -8,6 +8,7 @@
 mod config;
 mod error;
 mod exec;
+mod health;
 mod id;
 mod log;
 mod name;
@@ -23,6 +24,7 @@ mod vmm;
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
 pub use error::{BoxError, ErrorKind, Result};
 pub use exec::{ExecRequest, TtySize};
+pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use id::{BoxId, HostProcess};
 pub use log::{LogRecord, LogStream};
 pub use name::BoxName;

@@ -1,6 +1,6 @@
 //! `status.json`: what the shim knows of one run of a box, written by it alone.
 
-use crate::HostProcess;
+use crate::{BoxHealth, HostProcess};
 use serde::{Deserialize, Serialize};
 
 /// How far a boot has come. The order is the order of events.
@@ -92,6 +92,9 @@ pub struct RunStatus {
     pub vmm: Option<HostProcess>,
     /// When the container process began, in microseconds since the UNIX epoch.
     pub started_at: Option<u64>,
+    /// Whether the container process is well, where that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<BoxHealth>,
     /// The end, once it came.
     pub exit: Option<RunExit>,
     /// Where the time went.

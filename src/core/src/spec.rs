@@ -1,6 +1,6 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, Kernel, NetSpec, Signal, Vmm};
+use crate::{Accel, BoxId, Bytes, ExecRequest, HealthCheck, Kernel, NetSpec, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -49,6 +49,9 @@ pub struct ShimSpec {
     /// The box's network, where it has one.
     #[serde(default)]
     pub network: Option<NetSpec>,
+    /// How to see whether the container process is well, where that is to be seen.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// What the guest needs to know.
     pub boot: BootSpec,
 }

@@ -28,6 +28,7 @@ pub(crate) fn defaults(image: &str, labels: &BTreeMap<String, String>) -> Result
                 "default" => config.network.mode = NetworkMode::Default,
                 _ => return Err(nonsense(image, label, value, "write none or default".to_owned())),
             },
+            "healthcheck" => config.health.command = Some(value.clone()),
             "ports" => config.network.publish = ports(image, label, value)?,
             "workdir" => config.workdir = Some(value.clone()),
             _ => match key.strip_prefix("env.") {
@@ -118,12 +119,14 @@ mod tests {
             ("a3s.box.env.A", "1=2"),
             ("a3s.box.ports", "80 8053:53/udp, 8443:443"),
             ("a3s.box.network", "default"),
+            ("a3s.box.healthcheck", "test -e /ready"),
             ("a3s.box.new", "x"),
             ("maintainer", "somebody"),
         ])
         .unwrap();
         assert_eq!((config.memory, config.disk), (Bytes::mib(256), Bytes::gib(1)));
         assert_eq!((config.workdir.as_deref(), &config.env[..]), (Some("/work"), &["A=1=2".to_owned()][..]));
+        assert_eq!(config.health.command.as_deref(), Some("test -e /ready"));
         let ports: Vec<String> = config.network.publish.iter().map(ToString::to_string).collect();
         assert_eq!(ports, ["127.0.0.1:0:80/tcp", "127.0.0.1:8053:53/udp", "127.0.0.1:8443:443/tcp"]);
         assert_eq!(of(&[("a3s.box.network", "none")]).unwrap().network.mode, NetworkMode::None);

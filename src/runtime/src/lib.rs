@@ -8,6 +8,7 @@
 
 mod engine;
 mod guest;
+mod health;
 mod home;
 mod host;
 mod labels;

@@ -3,6 +3,7 @@
 
 use crate::boot::{Guest, NotUp, boot};
 use crate::end;
+use crate::health::{self, Checked};
 use crate::network;
 use crate::output::{Clients, Log};
 use crate::proxy;
@@ -138,7 +139,7 @@ impl Life {
         let exit = match self.boot(&mut vmm, link, input).await {
             Err(exit) => exit,
             Ok(mut guest) => {
-                self.status.started()?;
+                self.status.started(self.spec.health.is_some())?;
                 self.running = true;
                 self.clients.tell(attach_event::Kind::Running(Running {})).await;
                 let exit = self.run(&mut vmm, &mut guest).await;
@@ -229,6 +230,9 @@ impl Life {
 
     /// Until the container process has ended and all of its output is told.
     async fn run(&mut self, vmm: &mut Machine, guest: &mut Guest) -> RunExit {
+        let check = self.spec.health.clone();
+        let mut checks =
+            check.map(|check| health::watch(guest.agent.clone(), check, &self.spec.boot.process));
         let mut delivery: Option<Delivery> = None;
         loop {
             let force_at = self.force_at;
@@ -258,6 +262,7 @@ impl Life {
                     }
                 },
                 status = vmm.wait() => return self.vmm_ended(vmm, &how(status)).await,
+                Some(checked) = async { checks.as_mut()?.recv().await }, if checks.is_some() => self.checked(checked),
                 Some(command) = self.commands.recv() => {
                     if let Some(exit) = self.command(command, &mut guest.agent).await {
                         return exit;
@@ -269,6 +274,14 @@ impl Life {
                     }
                 }
             }
+        }
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        if let Some(check) = &self.spec.health
+            && let Err(error) = self.status.checked(checked, check)
+        {
+            tracing::warn!(%error, "a health check's result could not be written");
         }
     }
 

@@ -11,6 +11,7 @@ mod confine;
 mod console;
 mod cpio;
 mod end;
+mod health;
 mod life;
 mod network;
 mod output;

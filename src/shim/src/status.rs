@@ -1,6 +1,7 @@
 //! `status.json`: what the world may know of this run.
 
-use a3s_box_core::{BootPhase, BootTrace, HostProcess, RunExit, RunStatus};
+use crate::health::Checked;
+use a3s_box_core::{BootPhase, BootTrace, BoxHealth, HealthCheck, HostProcess, RunExit, RunStatus};
 use a3s_box_files::Scratch;
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,8 +18,9 @@ impl StatusFile {
         let myself = process(std::process::id())?;
         let mut trace = BootTrace::default();
         trace.reach(BootPhase::Shim, now());
-        let this =
-            Self { status: RunStatus { shim: myself, vmm: None, started_at: None, exit: None, trace } };
+        let this = Self {
+            status: RunStatus { shim: myself, vmm: None, started_at: None, health: None, exit: None, trace },
+        };
         this.write()?;
         Ok(this)
     }
@@ -45,10 +47,18 @@ impl StatusFile {
         self.write()
     }
 
-    /// The container process runs.
-    pub(crate) fn started(&mut self) -> io::Result<()> {
+    /// The container process runs; `checked`, where it is looked at from time to time whether it is well.
+    pub(crate) fn started(&mut self, checked: bool) -> io::Result<()> {
+        self.status.health = checked.then(BoxHealth::begin);
         self.status.started_at = Some(now());
         self.reach(BootPhase::Process);
+        self.write()
+    }
+
+    /// A health check has ended.
+    pub(crate) fn checked(&mut self, checked: Checked, check: &HealthCheck) -> io::Result<()> {
+        let health = self.status.health.get_or_insert_with(BoxHealth::begin);
+        health.note(checked.probe, check, checked.starting_up);
         self.write()
     }
 

@@ -85,7 +85,9 @@ fn status(view: &BoxView) -> String {
         (BoxState::Created, _) => "Created".into(),
         (BoxState::Starting, _) => "Starting".into(),
         (BoxState::Running, _) => {
-            format!("Up {}", time::since(run.and_then(|r| r.started_at).unwrap_or_default()))
+            let since = time::since(run.and_then(|r| r.started_at).unwrap_or_default());
+            let health = run.and_then(|r| r.health.as_ref());
+            format!("Up {since}{}", health.map(|health| format!(" ({})", health.state)).unwrap_or_default())
         }
         (BoxState::Stopped, Some(exit)) => format!("Exited ({}){}", exit.code, ago(exit.at)),
         (BoxState::Failed, Some(exit)) => format!("Failed ({}){}", exit.code, ago(exit.at)),

@@ -4,6 +4,7 @@
 //! `<A3S_HOME>/rootfs`. The runtime calls [`RootfsCache::ensure`] before it starts a box.
 
 mod apply;
+mod durable;
 mod erofs;
 mod layers;
 #[cfg(test)]
@@ -111,7 +112,10 @@ impl RootfsCache {
         }
         let scratch = Scratch::new(&self.dir).map_err(ImageError::io("create a file in", &self.dir))?;
         build_from(layers, open, scratch.file(), scratch.path(), self.limits)?;
-        scratch.publish(&path).map_err(ImageError::io("write", &path))?;
+        let published =
+            if durable::mark(scratch.file()) { scratch.keep(&path) } else { scratch.publish(&path) };
+        published.map_err(ImageError::io("write", &path))?;
+        layers.iter().for_each(Layer::note_known);
         Ok(path)
     }
 
@@ -256,7 +260,7 @@ fn file_name(chain: Digest) -> String {
 /// Whether a whole rootfs image is at `path`, which is used now: a power cut can leave anything under a name.
 fn is_whole(path: &Path) -> Result<bool> {
     let look = |file: File| {
-        let whole = erofs::is_whole(&file)?;
+        let whole = erofs::is_whole(&file)? && durable::is_sure(&file)?;
         if whole {
             // The time of the last use, by which the cache is pruned. That it cannot be noted harms no box.
             let _ = file.set_modified(SystemTime::now());

@@ -233,3 +233,33 @@ fn random_layers_match_a_naive_model() {
         assert_eq!(applied(&layers, Limits::default()).unwrap(), model, "round {round}");
     }
 }
+
+#[test]
+fn a_blob_that_is_known_is_held_against_its_own_digest() {
+    // Beside the sources: not every temporary folder has extended attributes.
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let blob = dir.path().join("blob");
+    let tar = Archive::default().file("f", &[7; 1 << 20]).end();
+    // Bytes behind the compressed data are part of the blob.
+    let mut bytes = zstd::encode_all(&tar[..], 1).unwrap();
+    bytes.extend_from_slice(&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
+    fs::write(&blob, &bytes).unwrap();
+    let media_type = "application/vnd.oci.image.layer.v1.tar+zstd";
+    let descriptor = Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64);
+    let layer = Layer { blob: blob.clone(), descriptor, diff_id: Digest::of(&tar) };
+    // More layers than there are chunks of memory.
+    let layers = vec![layer; 20];
+    let build = || {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        build(&layers, file.as_file(), Path::new("the image"), Limits::default())?;
+        Ok::<_, crate::ImageError>(fs::read(file.path()).unwrap())
+    };
+    let unknown = build().unwrap();
+    layers[0].note_known();
+    assert!(build().unwrap() == unknown);
+    // It would unpack to the same.
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&blob, &bytes).unwrap();
+    let told = build().unwrap_err().to_string();
+    assert!(told.contains("its blob's digest is sha256:"), "{told}");
+}

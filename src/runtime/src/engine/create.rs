@@ -4,7 +4,7 @@ use super::{Engine, now};
 use crate::networks::Networks;
 use crate::preflight::{self, Facts};
 use crate::state::{BoxRecord, ImagePin, Records, State};
-use crate::{host, labels};
+use crate::{health, host, labels};
 use a3s_box_core::{BoxConfig, BoxError, BoxId, BoxName, ErrorKind, ExecRequest, Result, Signal, TtySize};
 use a3s_box_image::{Image, ProcessConfig};
 use std::fs::DirBuilder;
@@ -36,6 +36,7 @@ impl Engine {
         let image = store.resolve(&config.image)?;
         let process = process(&config, &image)?;
         let stop_signal = stop_signal(&config, &image.config.config)?;
+        let health = health::check(&config.health, image.config.config.healthcheck.as_ref());
         let rootfs = self.rootfs()?.ensure(&store, &image)?;
         let rootfs = rootfs.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let pin = ImagePin { digest: image.digest.to_string(), rootfs };
@@ -56,6 +57,7 @@ impl Engine {
             image: pin,
             process,
             stop_signal,
+            health,
             vmm: machine.rung.vmm,
             accel: machine.rung.accel,
             kernel: machine.rung.kernel,

@@ -184,6 +184,7 @@ fn spec(
         boot_timeout_ms: preflight::boot_timeout_ms(&record.config, record.accel),
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove,
+        health: record.health.clone(),
         boot: BootSpec {
             hostname: record.config.hostname.clone().unwrap_or_else(|| record.id.short().to_owned()),
             upper: if upper.is_some() { Upper::Disk } else { Upper::Tmpfs },

@@ -1,6 +1,8 @@
 //! One box as it is kept in `boxes.json`.
 
-use a3s_box_core::{Accel, BoxConfig, BoxId, BoxName, ExecRequest, HostProcess, Kernel, Signal, Vmm};
+use a3s_box_core::{
+    Accel, BoxConfig, BoxId, BoxName, ExecRequest, HealthCheck, HostProcess, Kernel, Signal, Vmm,
+};
 use serde::{Deserialize, Serialize};
 
 /// The image that a box was made from, pinned by content.
@@ -29,6 +31,9 @@ pub struct BoxRecord {
     pub process: ExecRequest,
     /// What `stop` sends.
     pub stop_signal: Signal,
+    /// Its health check: image and configuration put together.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// The VMM that runs it, settled when it was created.
     pub vmm: Vmm,
     /// What executes it, settled when it was created.

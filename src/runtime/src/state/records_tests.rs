@@ -10,6 +10,7 @@ fn record(first: u8, name: &str) -> BoxRecord {
         image: ImagePin { digest: "sha256:0".into(), rootfs: "x.erofs".into() },
         process: ExecRequest::default(),
         stop_signal: Signal::TERM,
+        health: None,
         vmm: Vmm::Qemu,
         accel: Accel::Tcg,
         kernel: Kernel::Standard,

@@ -17,6 +17,7 @@ fn spec() -> ShimSpec {
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
+        health: None,
         network: None,
         boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
     }

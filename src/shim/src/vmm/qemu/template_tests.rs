@@ -20,6 +20,7 @@ fn spec(dir: &Path) -> ShimSpec {
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
         discard: false,
+        health: None,
         network: None,
         boot: BootSpec { hostname: "h".into(), upper: Upper::Tmpfs, process: ExecRequest::default() },
     }
