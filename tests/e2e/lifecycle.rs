@@ -36,6 +36,20 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
 }
 
 #[test]
+fn a_box_left_running_can_be_joined() {
+    let home = Home::new();
+    let script = "echo early; while read line; do echo got $line; [ $line = end ] && exit 4; done";
+    home.start("talker", &["-i"], script);
+    home.await_log("talker", "early");
+    let mut first = home.a3s(&["attach", "--no-stdin", "talker"]).spawn();
+    let last = home.a3s(&["attach", "talker"]).stdin(b"one\nend\n").run();
+    assert_eq!((last.code, last.text().as_str()), (4, "got one\ngot end\n"));
+    assert_eq!(first.wait().code, 4);
+    home.a3s(&["attach", "talker"]).run().refused(&["talker is stopped", "a3s-box start talker"]);
+    home.a3s(&["attach", "nobody"]).run().refused(&["no such box"]);
+}
+
+#[test]
 fn stop_waits_for_the_grace_period_and_no_longer() {
     let home = Home::new();
     home.start("stubborn", &[], "trap '' TERM; echo up; while :; do sleep 1; done");
