@@ -1,6 +1,6 @@
 //! A box from its creation to its removal, as a Docker user's fingers know it.
 
-use crate::harness::Home;
+use crate::harness::{Home, Kernel};
 
 #[test]
 fn a_box_is_created_started_stopped_started_again_and_removed() {
@@ -127,7 +127,7 @@ fn what_the_image_says_is_kept_unless_the_command_line_says_otherwise() {
         args.extend(["busybox", "sh", "-c", script]);
         home.a3s(&args).run().ok()
     };
-    let env_file = file.to_str().unwrap();
+    let (env_file, cpus) = (file.to_str().unwrap(), home.kernel().cpus());
     assert_eq!(
         run(&[
             "-u",
@@ -141,13 +141,23 @@ fn what_the_image_says_is_kept_unless_the_command_line_says_otherwise() {
             "--hostname",
             "h",
             "--cpus",
-            "2"
+            cpus
         ]),
-        "1000\n1000 2000\n/made/up\n1 file /home/app\nh\n2"
+        format!("1000\n1000 2000\n/made/up\n1 file /home/app\nh\n{cpus}")
     );
     assert_eq!(run(&["-u", "12:34", "--hostname", "h"]), "12\n34\n/\n/\nh\n1");
     let echo = home.a3s(&["run", "--rm", "--entrypoint", "echo", "busybox", "a", "b"]).run();
     assert_eq!(echo.ok(), "a b");
+}
+
+#[test]
+fn a_kernel_of_one_cpu_is_not_given_two() {
+    let home = Home::new();
+    let out = home.a3s(&["run", "--rm", "--cpus", "2", "busybox", "nproc"]).run();
+    match home.kernel() {
+        Kernel::Standard => assert_eq!(out.ok(), "2"),
+        Kernel::Cpl3 => out.refused(&["cpl3 kernel", "1 vCPU", "--cpus", "--accel tcg"]),
+    }
 }
 
 #[test]
