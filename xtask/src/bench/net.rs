@@ -18,13 +18,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What goes each way in a round.
-const SIZE: u64 = 256 << 20;
+const SIZE: u64 = 128 << 20;
 /// Connections of a round whose set-up is timed.
 const CONNECTIONS: u32 = 50;
 /// Nothing in a round takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The guest: it asks at the gateway's port what to do, does it, and asks again. `$1` is the gateway, `$2` the port.
+/// The guest: it asks at the gateway what to do, does it, and asks again. dd has the socket itself: nc copies by the KiB.
 const INIT: &str = r#"#!/bin/sh
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
@@ -34,11 +34,12 @@ ip link set eth0 mtu $MTU up
 ip addr add $GUEST/24 dev eth0
 ip route add default via $GATEWAY
 while :; do
-    set -- $(nc $GATEWAY $PORT < /dev/null)
+    nc $GATEWAY $PORT -e dd of=/order
+    set -- $(cat /order)
     case "$1" in
-        get) nc $GATEWAY $2 < /dev/null > /dev/null;;
-        put) head -c $3 /dev/zero | nc $GATEWAY $2 > /dev/null;;
-        connect) n=0; while [ $n -lt $3 ]; do nc $GATEWAY $2 < /dev/null > /dev/null; n=$((n + 1)); done;;
+        get) nc $GATEWAY $2 -e dd of=/dev/null bs=64k;;
+        put) nc $GATEWAY $2 -e dd if=/dev/zero bs=64k count=$3;;
+        connect) n=0; while [ $n -lt $3 ]; do nc $GATEWAY $2 -e true; n=$((n + 1)); done;;
     esac
 done
 "#;
@@ -87,12 +88,13 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     let mut figures: Vec<Figures> = Peer::ALL.iter().map(|_| Figures::default()).collect();
     step(&format!("{rounds} rounds"), || {
         for round in 0..=rounds {
-            for (machine, figures) in machines.iter_mut().zip(&mut figures) {
+            for ((machine, figures), peer) in machines.iter_mut().zip(&mut figures).zip(Peer::ALL) {
                 machine.resume()?;
                 let before = machine.busy()?;
-                let (get, put) = (machine.get()?, machine.put()?);
+                let get = machine.get().with_context(|| format!("to the guest, {}", peer.name()))?;
+                let put = machine.put().with_context(|| format!("from the guest, {}", peer.name()))?;
                 let busy = machine.busy()?.saturating_sub(before);
-                let connect = machine.connect()?;
+                let connect = machine.connect().with_context(|| format!("connections, {}", peer.name()))?;
                 machine.pause()?;
                 // The first round warms caches and does not count.
                 if round > 0 {
@@ -156,13 +158,19 @@ impl Machine {
                 netdev
             }
             Peer::Passt => {
-                let socket = dir.join("passt.sock");
+                // Started by root, it becomes somebody else before it makes its socket.
+                let folder = dir.join("passt");
+                fs::create_dir(&folder)?;
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+                let socket = folder.join("sock");
                 let mut passt = Command::new("passt");
                 passt.args(["--foreground", "--quiet", "--socket"]).arg(&socket);
                 passt.args(["-a", &guest.to_string(), "-n", "24", "-g", &gateway.to_string()]);
                 passt.args(["-m", &mtu.to_string(), "--no-dhcp", "--no-ra", "--no-dhcpv6"]);
-                passt.args(["--log-file"]).arg(dir.join("passt.log"));
-                beside = Some(passt.stdin(Stdio::null()).spawn().context("cannot run passt")?);
+                beside = Some(
+                    passt.stdin(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot run passt")?,
+                );
                 let deadline = Instant::now() + PATIENCE;
                 while !socket.exists() {
                     ensure!(Instant::now() < deadline, "passt does not listen");
@@ -180,10 +188,12 @@ impl Machine {
             "console=ttyS0 quiet tsc=reliable no_timer_check bench.MTU={mtu} bench.GUEST={guest} \
              bench.GATEWAY={gateway} bench.PORT={port}"
         );
+        let mac = addresses.mac.map(|b| format!("{b:02x}")).join(":");
+        let device = format!("virtio-net-device,netdev=n,mac={mac}");
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"]);
         qemu.args(["-machine", "microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off", "-accel", "tcg"]);
-        qemu.args(["-cpu", "max,-smap", "-netdev", &netdev, "-device", "virtio-net-device,netdev=n"]);
+        qemu.args(["-cpu", "max,-smap", "-netdev", &netdev, "-device", &device, "-serial", "null"]);
         qemu.arg("-kernel").arg(vmlinux).arg("-initrd").arg(initramfs).args(["-append", &line]);
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot run QEMU")?;
         drop(given);
@@ -218,7 +228,7 @@ impl Machine {
     /// The time of `SIZE` bytes from the guest.
     fn put(&mut self) -> Result<Duration> {
         let data = TcpListener::bind("127.0.0.1:0")?;
-        self.order(&format!("put {} {SIZE}", data.local_addr()?.port()))?;
+        self.order(&format!("put {} {}", data.local_addr()?.port(), SIZE >> 16))?;
         let mut stream = accept(&data)?;
         let begin = Instant::now();
         let (mut block, mut left) = (vec![0; 256 << 10], SIZE);
@@ -327,7 +337,7 @@ fn initramfs(dir: &Path) -> Result<PathBuf> {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::copy("/bin/busybox", root.join("bin/busybox"))?;
-    for applet in ["sh", "mount", "cat", "ip", "nc", "head"] {
+    for applet in ["sh", "mount", "cat", "ip", "nc", "dd", "true"] {
         symlink("busybox", root.join("bin").join(applet))?;
     }
     fs::write(root.join("init"), INIT)?;

@@ -3,8 +3,8 @@
 //! What is read goes into the frame that carries it, and the frame stays until the guest has acknowledged it.
 //! Reading stops where the guest's window, the queue to the VMM or the common memory is full, and so a slow
 //! guest stops the sender. The link loses nothing, but a guest may drop what it has no memory for: then the
-//! first lost frame is sent again, after three repeated acknowledgements or a timeout, and the next one with
-//! each step forward.
+//! first lost frame is sent again, after three repeated acknowledgements, when a window that was shut opens, or after a
+//! timeout, and the next one with each step forward.
 
 use super::{Name, before, count32};
 use crate::limit::Way;
@@ -80,6 +80,8 @@ pub(super) struct Download {
     /// Whether the socket has said that no more comes, and the guest was told.
     pub(super) finished: bool,
     repeated: u8,
+    /// Whether the guest has shut its window before what was on its way: it had no memory for that, and dropped it.
+    shut: bool,
     /// Up to where the guest lacks something, while frames are sent again.
     recover: Option<u32>,
     timeout: Duration,
@@ -108,6 +110,7 @@ impl Download {
             readable: false,
             finished: false,
             repeated: 0,
+            shut: false,
             recover: None,
             timeout: FIRST_TIMEOUT,
             smoothed: None,
@@ -154,6 +157,14 @@ impl Download {
         self.window = window;
         self.largest = self.largest.max(window);
         self.tries = 0;
+        if std::mem::replace(&mut self.shut, window == 0 && before(ack, self.next)) && window > 0 {
+            // Now it has: what it dropped is not waited for.
+            if !moved && !self.sent.is_empty() {
+                self.recover = Some(self.next);
+                self.again(station);
+                return true;
+            }
+        }
         if !moved {
             if bare && same && !self.sent.is_empty() {
                 self.repeated = self.repeated.saturating_add(1);
