@@ -40,6 +40,18 @@ pub(crate) struct KvmLab {
     command: Vec<String>,
 }
 
+/// What is tested in the lab each time: a box's life, its commands, its terminal, the end of its VMM, on libkrun and QEMU.
+const TESTS: &str = "e2e --test-threads=1 lifecycle::a_box_is_created kills::the_vmm_is_killed_while_running \
+                     exec::exit_codes terminal::a_shell && \
+                     A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes";
+
+/// Runs the tests that are run each time, as an ordinary user.
+pub(crate) fn test() -> Result<()> {
+    let code = KvmLab { user: true, command: vec![TESTS.to_owned()] }.run()?;
+    ensure!(code == 0, "tests failed in the KVM lab");
+    Ok(())
+}
+
 impl KvmLab {
     /// The exit code of the command.
     pub(crate) fn run(self) -> Result<u8> {

@@ -2,7 +2,7 @@
 
 use crate::host::{Host, Pair};
 use crate::step::{cargo, run, step};
-use crate::{build, check, guest, images, packages};
+use crate::{build, check, guest, images, lab, packages};
 use anyhow::{Result, ensure};
 use clap::Args;
 use std::path::Path;
@@ -12,7 +12,7 @@ const AT_ONCE: &str = "--test-threads=2";
 
 /// Run every check and every test, those that boot real VMs too
 ///
-/// The tests with VMs run on every VMM and accelerator that this host has.
+/// The tests with VMs run on every VMM and accelerator that this host has, and some of them in the KVM lab.
 #[derive(Args)]
 pub(crate) struct Test {
     /// The tests with VMs on the fastest VMM and accelerator alone
@@ -42,7 +42,8 @@ impl Test {
         step("tests without VMs", || {
             run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "a3s-box-tests"]))
         })?;
-        E2e { all: !self.quick, on: None, arguments: Vec::new() }.run()
+        E2e { all: !self.quick, on: None, arguments: Vec::new() }.run()?;
+        if self.quick { Ok(()) } else { lab::test() }
     }
 }
 
