@@ -117,8 +117,9 @@ fn more_memory_than_the_host_can_give_is_said_so() {
 fn without_a_vmm_or_a_kernel_the_way_out_is_named() {
     let home = Home::new();
     let run = || home.a3s(&["run", "--rm", "busybox", "true"]);
-    run().env("A3S_BOX_QEMU", "/no/qemu").run().refused(&["qemu", "not installed", "apt-get install"]);
-    run().env("A3S_BOX_QEMU", "/bin/false").run().refused(&["VMM ended"]);
+    let qemu = || home.a3s(&["run", "--rm", "--vmm", "qemu", "busybox", "true"]);
+    qemu().env("A3S_BOX_QEMU", "/no/qemu").run().refused(&["qemu", "not installed", "apt-get install"]);
+    qemu().env("A3S_BOX_QEMU", "/bin/false").run().refused(&["VMM ended"]);
     let nothing = home.path().join("nothing");
     run().env("A3S_BOX_KERNEL_DIR", &nothing).run().refused(&[
         "kernel is not installed",
@@ -132,7 +133,7 @@ fn without_a_vmm_or_a_kernel_the_way_out_is_named() {
 fn guest_files(home: &Home, name: &str, kernel: &[u8], initramfs: &[u8]) -> PathBuf {
     let dir = home.path().join(name);
     fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("vmlinux"), kernel).unwrap();
+    fs::write(dir.join(home.kernel().file()), kernel).unwrap();
     fs::write(dir.join("initramfs.cpio"), initramfs).unwrap();
     dir
 }
@@ -141,7 +142,7 @@ fn guest_files(home: &Home, name: &str, kernel: &[u8], initramfs: &[u8]) -> Path
 fn a_guest_that_does_not_come_up_is_given_up_and_says_how_far_it_came() {
     let home = Home::new();
     let installed = given("A3S_TEST_PROGRAMS").join("kernel");
-    let kernel = fs::read(installed.join("vmlinux")).unwrap();
+    let kernel = fs::read(installed.join(home.kernel().file())).unwrap();
     let initramfs = fs::read(installed.join("initramfs.cpio")).unwrap();
     let run = |dir: &Path, timeout: &str| {
         home.a3s(&["run", "--rm", "--boot-timeout", timeout, "busybox", "true"])
@@ -181,7 +182,7 @@ fn on_a_small_disk(size: &str, script: &str) -> (i32, String) {
         &["--mount", "--map-root-user"]
     });
     let mount = format!("mount -t tmpfs -o size={size} none \"$A3S_HOME\" && {script}");
-    command.args(["sh", "-c", &mount]).env("A3S_HOME", dir.path()).env("A3S_BOX_ACCEL", "tcg");
+    command.args(["sh", "-c", &mount]).env("A3S_HOME", dir.path());
     let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
     let out = command.env("PATH", path).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);

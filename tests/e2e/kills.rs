@@ -62,8 +62,9 @@ fn hit(when: When, who: Who) {
             assert!(state == "running" || (when == When::Boot && state == "starting"), "{state}");
         }
         Who::Shim => {
+            let vmm = format!("{}: ", home.pid("k", "vmm").unwrap());
             kill(home.pid("k", "shim").unwrap());
-            eventually("a dead VMM", || home.processes().iter().all(|p| !p.contains("qemu")).then_some(()));
+            eventually("a dead VMM", || home.processes().iter().all(|p| !p.starts_with(&vmm)).then_some(()));
             // The VMM goes with the thread that started it, which need not be the last of the shim's to go.
             eventually("a stopped box", || (home.state("k").as_deref() == Some("stopped")).then_some(()));
             command.wait();

@@ -1,6 +1,6 @@
 //! A box from its creation to its removal, as a Docker user's fingers know it.
 
-use crate::harness::Home;
+use crate::harness::{Home, Kernel};
 
 #[test]
 fn a_box_is_created_started_stopped_started_again_and_removed() {
@@ -33,6 +33,20 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
     assert_eq!(home.a3s(&["logs", "--tail", "3", "it"]).run().ok(), "started as host\n2\nbye");
     assert_eq!(home.a3s(&["rm", "it"]).run().ok(), "it");
     home.a3s(&["inspect", "it"]).run().refused(&["no such box: it", "ps -a"]);
+}
+
+#[test]
+fn a_box_left_running_can_be_joined() {
+    let home = Home::new();
+    let script = "echo early; while read line; do echo got $line; [ $line = end ] && exit 4; done";
+    home.start("talker", &["-i"], script);
+    home.await_log("talker", "early");
+    let mut first = home.a3s(&["attach", "--no-stdin", "talker"]).spawn();
+    let last = home.a3s(&["attach", "talker"]).stdin(b"one\nend\n").run();
+    assert_eq!((last.code, last.text().as_str()), (4, "got one\ngot end\n"));
+    assert_eq!(first.wait().code, 4);
+    home.a3s(&["attach", "talker"]).run().refused(&["talker is stopped", "a3s-box start talker"]);
+    home.a3s(&["attach", "nobody"]).run().refused(&["no such box"]);
 }
 
 #[test]
@@ -113,7 +127,7 @@ fn what_the_image_says_is_kept_unless_the_command_line_says_otherwise() {
         args.extend(["busybox", "sh", "-c", script]);
         home.a3s(&args).run().ok()
     };
-    let env_file = file.to_str().unwrap();
+    let (env_file, cpus) = (file.to_str().unwrap(), home.kernel().cpus());
     assert_eq!(
         run(&[
             "-u",
@@ -127,13 +141,23 @@ fn what_the_image_says_is_kept_unless_the_command_line_says_otherwise() {
             "--hostname",
             "h",
             "--cpus",
-            "2"
+            cpus
         ]),
-        "1000\n1000 2000\n/made/up\n1 file /home/app\nh\n2"
+        format!("1000\n1000 2000\n/made/up\n1 file /home/app\nh\n{cpus}")
     );
     assert_eq!(run(&["-u", "12:34", "--hostname", "h"]), "12\n34\n/\n/\nh\n1");
     let echo = home.a3s(&["run", "--rm", "--entrypoint", "echo", "busybox", "a", "b"]).run();
     assert_eq!(echo.ok(), "a b");
+}
+
+#[test]
+fn a_kernel_of_one_cpu_is_not_given_two() {
+    let home = Home::new();
+    let out = home.a3s(&["run", "--rm", "--cpus", "2", "busybox", "nproc"]).run();
+    match home.kernel() {
+        Kernel::Standard => assert_eq!(out.ok(), "2"),
+        Kernel::Cpl3 => out.refused(&["cpl3 kernel", "1 vCPU", "--cpus", "--accel tcg"]),
+    }
 }
 
 #[test]

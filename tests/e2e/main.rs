@@ -3,7 +3,9 @@
 //! Run them with `cargo xtask e2e`, which makes what they need.
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod attacks;
 mod bad_input;
+mod confinement;
 mod exec;
 mod harness;
 mod health;

@@ -1,10 +1,13 @@
 //! Everything that a user runs, built and laid out as an installation: the programs in cargo's release folder,
-//! and `kernel/` beside them with what guests boot from.
+//! and `kernel/` beside them with what guests boot from on this host.
 
-use crate::step::{cargo, run, step};
+use crate::host::Host;
+use crate::kernel::{Arch, Flavor};
+use crate::step::{cargo, quietly, run, step};
 use crate::{guest, kernel, packages, places};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Builds it all. The folder that holds the programs.
 pub(crate) fn run_all() -> Result<PathBuf> {
@@ -15,11 +18,26 @@ pub(crate) fn run_all() -> Result<PathBuf> {
         run(cargo().args(["build", "--quiet", "--release", "-p", "a3s-box-cli", "-p", "a3s-box-shim"]))
     })?;
     let programs = places::target().join("release");
+    if cfg!(target_os = "macos") {
+        step("signature of the shim", || sign(&programs.join("a3s-box-shim")))?;
+    }
     let kernel = programs.join("kernel");
     std::fs::create_dir_all(&kernel).with_context(|| format!("cannot create {}", kernel.display()))?;
     link(&vmlinux, &kernel.join("vmlinux"))?;
     link(&initramfs, &kernel.join("initramfs.cpio"))?;
+    // It takes minutes to build, and elsewhere nobody has a use for it.
+    if Host::ask(&programs)?.interprets_ring_0() {
+        link(&kernel::build(Flavor::Cpl3, Arch::HOST)?, &kernel.join("vmlinux-cpl3"))?;
+    }
     Ok(programs)
+}
+
+/// Signs `program` for this machine alone, with leave to use Apple's Hypervisor framework.
+fn sign(program: &Path) -> Result<()> {
+    let entitlements = places::root().join("src/shim/entitlements.plist");
+    let mut codesign = Command::new("codesign");
+    codesign.args(["--force", "--sign", "-", "--entitlements"]).arg(entitlements).arg(program);
+    quietly(&mut codesign).map(drop)
 }
 
 /// Makes `link` lead to `file`, in place of whatever it led to.

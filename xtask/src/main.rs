@@ -9,8 +9,10 @@ mod build;
 mod check;
 mod demo;
 mod guest;
+mod host;
 mod images;
 mod kernel;
+mod lab;
 mod packages;
 mod places;
 mod step;
@@ -30,9 +32,7 @@ struct Cli {
 enum Command {
     /// Run a box from an OCI image, doing all set-up that it takes
     Demo,
-    /// Run every check and every test, those that boot real VMs too
-    Test,
-    /// Run the tests that boot real VMs
+    Test(test::Test),
     E2e(test::E2e),
     /// Measure, and write the figures to docs/benchmarks.md
     Bench(bench::Bench),
@@ -42,17 +42,22 @@ enum Command {
     Guest,
     Kernel(kernel::Kernel),
     KernelTest(kernel::conformance::KernelTest),
+    KvmLab(lab::KvmLab),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo => demo::run_demo(),
-        Command::Test => test::run_all(),
+        Command::Test(test) => test.run(),
         Command::E2e(tests) => tests.run(),
         Command::Bench(bench) => bench.run(),
         Command::Build => build::run_all().map(|dir| println!("{}", dir.display())),
         Command::Kernel(kernel) => kernel.run(),
         Command::KernelTest(test) => test.run(),
+        Command::KvmLab(lab) => match lab.run() {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
         Command::Guest => guest::initramfs().map(|path| println!("{}", path.display())),
     };
     match done {

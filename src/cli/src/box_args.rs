@@ -3,7 +3,8 @@
 use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use a3s_box_core::{
-    AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, Signal, VmmChoice,
+    AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, SevSnpGeneration,
+    Signal, TeeConfig, VmmChoice,
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,9 @@ pub(crate) struct BoxArgs {
     /// Guest kernel: auto, standard, or cpl3 for a KVM that interprets ring 0
     #[arg(long, env = "A3S_BOX_KERNEL", default_value = "auto", value_name = "FLAVOR")]
     kernel: KernelChoice,
+    /// Keep the box's memory from this host, with AMD SEV-SNP of a generation: milan or genoa
+    #[arg(long, value_name = "GENERATION")]
+    tee: Option<SevSnpGeneration>,
     /// Seconds the guest may take to come up
     #[arg(long, value_name = "SECONDS")]
     boot_timeout: Option<u32>,
@@ -123,6 +127,7 @@ impl BoxArgs {
         config.vmm = self.vmm;
         config.accel = self.accel;
         config.kernel = self.kernel;
+        config.tee = self.tee.map(TeeConfig::SevSnp);
         config.boot_timeout = self.boot_timeout;
         config.validate()?;
         Ok((config, self.name))

@@ -2,7 +2,7 @@
 
 use crate::{
     AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, NetworkConfig, Result, Signal,
-    VmmChoice,
+    TeeConfig, VmmChoice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,8 @@ pub struct BoxConfig {
     pub accel: AccelChoice,
     /// The guest kernel's flavour asked for.
     pub kernel: KernelChoice,
+    /// What the processor is to keep from the host.
+    pub tee: Option<TeeConfig>,
     /// Its network.
     #[serde(default)]
     pub network: NetworkConfig,
@@ -90,6 +92,7 @@ impl BoxConfig {
             vmm: VmmChoice::Auto,
             accel: AccelChoice::Auto,
             kernel: KernelChoice::Auto,
+            tee: None,
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
             boot_timeout: None,

@@ -19,6 +19,7 @@ mod signal;
 mod size;
 mod spec;
 mod state;
+mod tee;
 mod vmm;
 
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
@@ -39,4 +40,5 @@ pub use signal::Signal;
 pub use size::Bytes;
 pub use spec::{BootSpec, ShimSpec, Upper, Wake};
 pub use state::BoxState;
+pub use tee::{SevSnpGeneration, TeeConfig, TeeGap, TeeNotSupported};
 pub use vmm::{Accel, AccelChoice, Capabilities, Kernel, KernelChoice, Vmm, VmmChoice};

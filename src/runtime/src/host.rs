@@ -1,8 +1,15 @@
-//! The host's process table: who lives, told by PID and start time, never by the PID alone.
+//! The host: its memory, and its process table: who lives, told by PID and start time, never by the PID alone.
 
-use a3s_box_core::HostProcess;
+use a3s_box_core::{Bytes, HostProcess};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::time::Duration;
+
+/// How much memory there is; none where the host does not say.
+pub(crate) fn memory() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(Bytes(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
+}
 
 /// The process `pid`, if there is one that is not a zombie.
 pub(crate) fn process(pid: i32) -> Option<HostProcess> {

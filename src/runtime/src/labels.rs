@@ -3,7 +3,8 @@
 //! An image is not trusted with the host: it may ask for no more than the host has, and for less than all of its
 //! memory. What a user asks for is the user's business.
 
-use a3s_box_core::{BoxConfig, BoxError, Bytes, ErrorKind, NetworkMode, PortMapping, Result};
+use crate::host;
+use a3s_box_core::{BoxConfig, BoxError, ErrorKind, NetworkMode, PortMapping, Result};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -43,7 +44,7 @@ pub(crate) fn defaults(image: &str, labels: &BTreeMap<String, String>) -> Result
     if config.cpus > host {
         return Err(too_much(image, "cpus", &config.cpus.to_string(), &format!("{host} CPUs")));
     }
-    if let Some(memory) = host_memory()
+    if let Some(memory) = host::memory()
         && config.memory.0 > memory.0 / SHARE
     {
         let has = format!("{memory}, of which an image may ask for half");
@@ -94,15 +95,10 @@ fn too_much(image: &str, what: &str, asked: &str, has: &str) -> BoxError {
 }
 
 /// The host's memory, where it can be told.
-fn host_memory() -> Option<Bytes> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(Bytes(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use a3s_box_core::Bytes;
 
     fn of(labels: &[(&str, &str)]) -> Result<BoxConfig> {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

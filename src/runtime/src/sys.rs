@@ -1,5 +1,5 @@
-//! The runtime's one piece of unsafe code: what a shim's process does between fork and exec.
-#![allow(unsafe_code, reason = "pre_exec has no safe form, and neither have fork and dup2 inside it")]
+//! The runtime's unsafe code: what a shim's process does between fork and exec, and what the processor says of itself.
+#![allow(unsafe_code, reason = "pre_exec has no safe form, neither have fork and dup2 inside it, nor CPUID")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -47,4 +47,28 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
     command.spawn()?.wait()?;
     drop(fds);
     Ok(())
+}
+
+/// Family and model of a processor that has SEV-SNP (AMD64 Architecture Programmer's Manual 3, E.4.17); none of others.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, reason = "later compilers know that CPUID is safe")]
+pub(crate) fn sev_snp() -> Option<(u32, u32)> {
+    use std::arch::x86_64::__cpuid;
+    const ENCRYPTION: u32 = 0x8000_001f;
+    // SAFETY: every 64-bit x86 processor has CPUID and these leaves, or says that it has not the last.
+    let (last, encryption, signature) =
+        unsafe { (__cpuid(0x8000_0000).eax, __cpuid(ENCRYPTION).eax, __cpuid(1).eax) };
+    let snp = 1 << 4;
+    if last < ENCRYPTION || encryption & snp == 0 {
+        return None;
+    }
+    let part = |shift: u32, mask: u32| signature >> shift & mask;
+    let family = part(8, 0xf) + if part(8, 0xf) == 0xf { part(20, 0xff) } else { 0 };
+    Some((family, part(4, 0xf) | part(16, 0xf) << 4))
+}
+
+/// Other architectures have none.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn sev_snp() -> Option<(u32, u32)> {
+    None
 }

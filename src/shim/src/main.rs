@@ -5,6 +5,7 @@
 //! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
 //! this program is the process of the VMM `krun`, or tries out what the host is worth.
 #![deny(unsafe_code)]
+#![cfg_attr(not(krun), allow(dead_code, reason = "what carries and confines libkrun has no other use"))]
 
 mod boot;
 mod confine;

@@ -1,6 +1,7 @@
 //! The shim's unsafe code: descriptors it is given, and what the VMM's process does between fork and exec.
 #![allow(unsafe_code, reason = "inherited descriptors and pre_exec have no safe form")]
 
+use crate::confine;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
@@ -27,18 +28,19 @@ pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
-/// keep to the Landlock rules in `files`, where there are any, and have `fds` as descriptors 3, 4, 5, … and no others.
+/// keep to what `program` leaves it, and have `fds` as descriptors 3, 4, 5, … and no others.
 pub(crate) fn confine(
     command: &mut Command,
     fds: &[&OwnedFd],
-    files: Option<&OwnedFd>,
+    program: Option<&confine::Program>,
 ) -> io::Result<Vec<OwnedFd>> {
     use std::os::unix::process::CommandExt;
     // Above every number they will be given, so that no dup2 overwrites one that is still to be moved.
     let high =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
-    let files = files.map(AsRawFd::as_raw_fd);
+    let files = program.and_then(|program| program.files.as_ref()).map(AsRawFd::as_raw_fd);
+    let calls = program.map(|program| program.calls.clone());
     let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
@@ -66,6 +68,12 @@ pub(crate) fn confine(
                 if libc::dup2(*fd, target) < 0 {
                     return Err(io::Error::last_os_error());
                 }
+            }
+            // What it refuses, none of what follows needs.
+            if let Some(calls) = &calls
+                && seccompiler::apply_filter(calls).is_err()
+            {
+                return Err(io::Error::last_os_error());
             }
             // What whoever started this program left open is not the VMM's to have.
             if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {

@@ -6,6 +6,31 @@ use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::Path;
 
+/// A flavour of the guest kernel.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kernel {
+    Standard,
+    Cpl3,
+}
+
+impl Kernel {
+    /// What its file is called.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Standard => "vmlinux",
+            Self::Cpl3 => "vmlinux-cpl3",
+        }
+    }
+
+    /// Two vCPUs, or as many as it has.
+    pub fn cpus(self) -> &'static str {
+        match self {
+            Self::Standard => "2",
+            Self::Cpl3 => "1",
+        }
+    }
+}
+
 pub struct Home {
     dir: tempfile::TempDir,
 }
@@ -76,6 +101,18 @@ impl Home {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .find(|view| view["name"] == name)
             .map(|view| view["state"].as_str().unwrap().to_owned())
+    }
+
+    /// The flavour of the kernel that boxes get on the VMM and accelerator under test.
+    pub fn kernel(&self) -> Kernel {
+        let id = self.a3s(&["create", "busybox"]).run().ok();
+        let flavor = self.inspect(&id)["kernel"].as_str().unwrap().to_owned();
+        self.a3s(&["rm", &id]).run().ok();
+        match flavor.as_str() {
+            "standard" => Kernel::Standard,
+            "cpl3" => Kernel::Cpl3,
+            other => panic!("an unknown kernel: {other}"),
+        }
     }
 
     /// The PID of a box's `shim` or `vmm`.

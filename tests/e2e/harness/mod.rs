@@ -8,10 +8,12 @@ mod command;
 mod home;
 mod internet;
 pub mod pty;
+#[cfg(target_arch = "x86_64")]
+pub mod puppet;
 mod registry;
 
 pub use command::{A3s, Running};
-pub use home::Home;
+pub use home::{Home, Kernel};
 pub use internet::{Internet, OTHER, SERVER, SERVER6};
 pub use registry::Registry;
 

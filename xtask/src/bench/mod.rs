@@ -2,7 +2,9 @@
 //! written to `docs/benchmarks.md`.
 
 mod boot;
+mod floor;
 mod image;
+mod memory;
 mod net;
 mod report;
 mod rootfs;
@@ -24,6 +26,9 @@ enum What {
         /// Rounds that count
         #[arg(long, default_value_t = 20)]
         rounds: usize,
+        /// On this VMM and accelerator alone: krun/kvm, qemu/kvm or qemu/tcg
+        #[arg(long, value_name = "VMM/ACCEL")]
+        on: Option<String>,
     },
     /// TCP between a guest and the host, against passt and QEMU's own network
     Net {
@@ -48,7 +53,7 @@ enum What {
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self.what {
-            What::Boot { rounds } => boot::run(rounds),
+            What::Boot { rounds, on } => boot::run(rounds, on.as_deref()),
             What::Image { rounds } => image::run(rounds),
             What::Net { rounds } => net::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),

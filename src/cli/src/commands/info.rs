@@ -45,6 +45,8 @@ impl Info {
         stream::line(&format!("KVM:      {kvm}"))?;
         stream::line(&format!("libkrun:  {}", info.krun.unwrap_or_else(none)))?;
         stream::line(&format!("QEMU:     {}", info.qemu.unwrap_or_else(none)))?;
+        let tee = info.tee.map_or_else(|| "supported".to_owned(), |gap| gap.to_string());
+        stream::line(&format!("SEV-SNP:  {tee}"))?;
         for problem in info.problems {
             stream::line(&format!("Problem:  {problem}"))?;
         }

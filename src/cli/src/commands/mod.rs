@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod attach;
 mod create;
 mod df;
 mod doctor;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Create(create::Create),
     /// Start boxes that do not run
     Start(start::Start),
+    /// Join the command of a running box
+    Attach(attach::Attach),
     /// Run a command in a running box
     Exec(exec::Exec),
     /// List boxes
@@ -117,6 +120,7 @@ impl Command {
             Self::Run(command) => block_on(command.run(&engine, begin)),
             Self::Create(command) => command.run(&engine),
             Self::Start(command) => block_on(command.run(&engine)),
+            Self::Attach(command) => block_on(command.run(&engine)),
             Self::Exec(command) => block_on(command.run(&engine)),
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),

@@ -25,12 +25,26 @@ const RECONNECT: Duration = Duration::from_millis(50);
 const WRITE: usize = 32 << 10;
 const READ: usize = 16 << 10;
 
-/// Serves `agent` to the host for ever, through `port` where it is open already.
-pub(crate) async fn serve_host<A: Agent>(port: Option<OwnedFd>, agent: AgentServer<A>) -> io::Error {
+/// Listens for a host that comes by vsock: it may connect from now on, and waits until it is served.
+///
+/// # Errors
+/// Those of socket(2), whether or not there is a vsock device.
+pub(crate) fn listen() -> io::Result<OwnedFd> {
+    sys::vsock_listen(AGENT_PORT)
+}
+
+/// Where the host may come: the agent's port where it is open already, and what [`listen`] made.
+pub(crate) type Ways = (Option<OwnedFd>, OwnedFd);
+
+/// Serves `agent` to the host for ever, where it comes.
+pub(crate) async fn serve_host<A: Agent>((port, listener): Ways, agent: AgentServer<A>) -> io::Error {
     let way = port.map_or_else(find, |port| Ok(Some(port)));
     let result = match way {
-        Ok(Some(port)) => serve_port(&port, agent).await,
-        Ok(None) => serve_vsock(agent).await,
+        Ok(Some(port)) => {
+            drop(listener);
+            serve_port(&port, agent).await
+        }
+        Ok(None) => serve_vsock(listener, agent).await,
         Err(e) => Err(e),
     };
     let Err(error) = result;
@@ -105,8 +119,8 @@ fn hung_up(port: &OwnedFd) -> io::Result<bool> {
     Ok(fds[0].revents().contains(PollFlags::HUP))
 }
 
-async fn serve_vsock<A: Agent>(agent: AgentServer<A>) -> io::Result<Never> {
-    let listener = Stream::new(sys::vsock_listen(AGENT_PORT)?)?;
+async fn serve_vsock<A: Agent>(listener: OwnedFd, agent: AgentServer<A>) -> io::Result<Never> {
+    let listener = Stream::new(listener)?;
     loop {
         match listener.read_with(sys::accept).await {
             Ok(connection) => {

@@ -1,8 +1,8 @@
 //! `attach`: a client joins the container process of a box through its shim.
 
 use super::input::ProcessInput;
-use super::{Engine, rpc, wrong_state};
-use crate::state::{BoxRecord, State, look};
+use super::{Engine, rpc};
+use crate::state::BoxRecord;
 use a3s_box_agent::proto::shim::{AttachEvent, End, attach_event::Kind};
 use a3s_box_agent::{ShimClient, shim_client};
 use a3s_box_core::{BoxError, ErrorKind, ExitReason, Result};
@@ -102,16 +102,7 @@ impl Engine {
 
     /// The shim of a live box.
     pub(super) async fn shim(&self, name: &str) -> Result<(BoxRecord, ShimClient)> {
-        let (record, seen) = {
-            let state = State::read(&self.home)?;
-            let record = state.find(name)?.clone();
-            let seen = look(&self.home, &record)?;
-            (record, seen)
-        };
-        if !seen.state.is_live() {
-            let hint = format!("start it with `a3s-box start {}`", record.name);
-            return Err(wrong_state(&record.name, seen.state, &hint));
-        }
+        let record = self.live(name)?;
         let shim = shim_client(&self.home.folder(&record.id).shim_socket())
             .await
             .map_err(|e| BoxError::io(format!("cannot reach the shim of box {}", record.name), e))?;

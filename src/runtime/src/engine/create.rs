@@ -27,10 +27,12 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput` for a configuration that makes no sense, `NotFound` for an image that is not in the
-    /// store and for a network that is not there, `AlreadyExists` for a name that another box has, and those of building the rootfs image. No box
+    /// store and for a network that is not there, `Unsupported` for what this host cannot give, `AlreadyExists` for a
+    /// name that another box has, and those of building the rootfs image. No box
     /// is left behind.
     pub fn create(&self, config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
         config.validate()?;
+        config.tee.map_or(Ok(()), preflight::tee::require)?;
         let machine = preflight::choose(&config, &Facts::gather(&self.home)?)?;
         let store = self.store()?;
         let image = store.resolve(&config.image)?;

@@ -25,7 +25,7 @@ pub struct Usage {
 }
 
 impl Engine {
-    /// What images, rootfs images and boxes take up.
+    /// What images, rootfs images, boxes and templates take up.
     ///
     /// # Errors
     /// Those of reading the state directory.
@@ -58,8 +58,20 @@ impl Engine {
                 boxes.reclaimable += size;
             }
         }
-        Ok(vec![images, caches, boxes])
+        let dir = self.home.templates();
+        let (total, size) =
+            templates(&dir).map_err(|e| BoxError::io(format!("cannot read {}", dir.display()), e))?;
+        // A box that has gone on from one does not need it any more.
+        let templates = Usage { kind: "templates", total, active: 0, size, reclaimable: size };
+        Ok(vec![images, caches, boxes, templates])
     }
+}
+
+/// How many guests are kept that boxes go on from, and their bytes.
+fn templates(dir: &Path) -> io::Result<(usize, u64)> {
+    let names = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let total = names.iter().filter(|path| path.extension().is_some_and(|e| e == "template")).count();
+    Ok((total, disk_usage(dir)?))
 }
 
 /// Bytes that the files directly in `folder` take up.

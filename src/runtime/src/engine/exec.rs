@@ -2,8 +2,8 @@
 
 use super::create::overlay_env;
 use super::input::ProcessInput;
-use super::{Engine, rpc, wrong_state};
-use crate::state::{BoxRecord, State, look};
+use super::{Engine, rpc};
+use crate::state::BoxRecord;
 use a3s_box_agent::proto::agent::{ExecOutput, FailureKind, exec_input, exec_output::Kind};
 use a3s_box_agent::{AgentClient, agent_client};
 use a3s_box_core::{BoxError, ErrorKind, ExecRequest, Result, TtySize};
@@ -127,16 +127,7 @@ impl Engine {
 
     /// The guest init of a live box.
     pub(super) async fn agent(&self, name: &str) -> Result<(BoxRecord, AgentClient)> {
-        let (record, seen) = {
-            let state = State::read(&self.home)?;
-            let record = state.find(name)?.clone();
-            let seen = look(&self.home, &record)?;
-            (record, seen)
-        };
-        if !seen.state.is_live() {
-            let hint = format!("start it with `a3s-box start {}`", record.name);
-            return Err(wrong_state(&record.name, seen.state, &hint));
-        }
+        let record = self.live(name)?;
         let agent = agent_client(&self.home.folder(&record.id).agent_socket())
             .await
             .map_err(|e| BoxError::io(format!("cannot reach the guest of box {}", record.name), e))?;

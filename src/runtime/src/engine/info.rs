@@ -4,7 +4,7 @@ use super::Engine;
 use crate::guest::GuestFiles;
 use crate::preflight::{self, Facts, Health};
 use crate::state::{State, look};
-use a3s_box_core::{Accel, BoxConfig, BoxState, Kernel, KvmVerdict, Result, Vmm};
+use a3s_box_core::{Accel, BoxConfig, BoxState, Kernel, KvmVerdict, Result, TeeNotSupported, Vmm};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub struct Info {
     pub qemu: Option<String>,
     /// The version of Landlock's interface; 0 where the host has none.
     pub landlock: u32,
+    /// What boxes lack here to be kept from the host; none where nothing.
+    pub tee: Option<TeeNotSupported>,
     /// Boxes.
     pub boxes: usize,
     /// Boxes that run.
@@ -76,6 +78,7 @@ impl Engine {
             krun: facts.krun,
             qemu: facts.qemu.and_then(|qemu| qemu.version()),
             landlock: facts.landlock,
+            tee: preflight::tee::report().err(),
             boxes: state.records().len(),
             running,
             images: self.store()?.digests()?.len(),

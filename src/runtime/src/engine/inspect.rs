@@ -2,7 +2,7 @@
 
 use super::{Engine, port};
 use crate::Home;
-use crate::state::{BoxRecord, Look, State, look};
+use crate::state::{BoxRecord, Look};
 use a3s_box_core::{BoxState, PortMapping, Result, RunStatus};
 use serde::Serialize;
 
@@ -36,9 +36,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for no such box, `InvalidInput` for a prefix that several have.
     pub fn inspect(&self, name: &str) -> Result<BoxView> {
-        let state = State::read(&self.home)?;
-        let record = state.find(name)?.clone();
-        let seen = look(&self.home, &record)?;
+        let (record, seen) = self.see(name)?;
         Ok(BoxView::new(&self.home, record, seen))
     }
 }

@@ -46,6 +46,7 @@ pub(crate) use start::mkfs_path;
 pub use top::ProcessInfo;
 
 use crate::Home;
+use crate::state::{BoxRecord, Look, State, look};
 use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_image::{ImageStore, RootfsCache};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,6 +68,24 @@ impl Engine {
     /// The state directory.
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// The box that `name` means, and what it does now.
+    fn see(&self, name: &str) -> Result<(BoxRecord, Look)> {
+        let state = State::read(&self.home)?;
+        let record = state.find(name)?.clone();
+        let seen = look(&self.home, &record)?;
+        Ok((record, seen))
+    }
+
+    /// The box that `name` means, which has to be live.
+    fn live(&self, name: &str) -> Result<BoxRecord> {
+        let (record, seen) = self.see(name)?;
+        if seen.state.is_live() {
+            return Ok(record);
+        }
+        let hint = format!("start it with `a3s-box start {}`", record.name);
+        Err(wrong_state(&record.name, seen.state, &hint))
     }
 
     fn store(&self) -> Result<ImageStore> {

@@ -1,8 +1,7 @@
 //! `port`: where the published ports of a box are.
 
-use super::{Engine, wrong_state};
+use super::Engine;
 use crate::home::BoxFolder;
-use crate::state::{State, look};
 use a3s_box_core::{BoxError, PortMapping, Result};
 use std::io::{self, Read};
 
@@ -15,12 +14,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for no such box, `WrongState` for one that does not run.
     pub fn ports(&self, name: &str) -> Result<Vec<PortMapping>> {
-        let state = State::read(&self.home)?;
-        let record = state.find(name)?;
-        let seen = look(&self.home, record)?;
-        if !seen.state.is_live() {
-            return Err(wrong_state(&record.name, seen.state, "start it first; only then it has ports"));
-        }
+        let record = self.live(name)?;
         bound(&self.home.folder(&record.id))
             .map_err(|e| BoxError::io(format!("cannot read the ports of box {}", record.name), e))
     }

@@ -17,12 +17,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for no such box; `Internal` where even its shim could not be killed.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<()> {
-        let (record, seen) = {
-            let state = State::read(&self.home)?;
-            let record = state.find(name)?.clone();
-            let seen = look(&self.home, &record)?;
-            (record, seen)
-        };
+        let (record, seen) = self.see(name)?;
         if !seen.state.is_live() {
             return Ok(());
         }

@@ -121,7 +121,7 @@ fn kernel(facts: &Facts, flavor: Kernel) -> Check {
         name,
         if facts.kernels.is_empty() { Health::Broken } else { Health::Lacking },
         "not installed",
-        "build it with `cargo xtask kernel`, or name its folder in A3S_BOX_KERNEL_DIR",
+        "build and install it with `cargo xtask build`, or name its folder in A3S_BOX_KERNEL_DIR",
     )
 }
 

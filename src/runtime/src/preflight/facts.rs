@@ -3,7 +3,7 @@
 use super::{Qemu, probe};
 use crate::Home;
 use crate::guest::GuestFiles;
-use a3s_box_core::{Kernel, KvmVerdict, Result};
+use a3s_box_core::{Bytes, Kernel, KvmVerdict, Result};
 use std::fs::File;
 use std::io;
 
@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) hvf: bool,
     /// The version of Landlock's interface; 0 where there is none.
     pub(crate) landlock: u32,
+    /// The memory, where the host says how much.
+    pub(crate) memory: Option<Bytes>,
     /// The flavours of the guest kernel that are installed.
     pub(crate) kernels: Vec<Kernel>,
 }
@@ -47,6 +49,7 @@ impl Facts {
             kvm,
             hvf: cfg!(all(target_os = "macos", target_arch = "aarch64")),
             landlock: probe.landlock,
+            memory: crate::host::memory(),
             kernels: [Kernel::Standard, Kernel::Cpl3].into_iter().filter(installed).collect(),
         })
     }

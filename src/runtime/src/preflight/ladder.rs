@@ -37,7 +37,7 @@ pub(crate) fn choose(config: &BoxConfig, facts: &Facts) -> Result<Machine> {
     let mut way_out = None;
     let wanted: Vec<Rung> = rungs().filter(|rung| rung.is_wanted(config)).collect();
     for rung in &wanted {
-        match rung.fits(config.cpus, facts) {
+        match rung.fits(config, facts) {
             Ok(()) => {
                 let stepped_down = (!reasons.is_empty()).then(|| reasons.join("; "));
                 return Ok(Machine { rung: *rung, stepped_down });
@@ -99,8 +99,8 @@ impl Rung {
         vmm && accel && kernel
     }
 
-    /// Whether this host can run a box of `cpus` vCPUs so.
-    fn fits(self, cpus: u32, facts: &Facts) -> Result<(), Refusal> {
+    /// Whether this host can run the box so.
+    fn fits(self, config: &BoxConfig, facts: &Facts) -> Result<(), Refusal> {
         let refuse = |reason: String, way_out: &str| Err(Refusal { reason, way_out: way_out.to_owned() });
         match (self.accel, &facts.kvm) {
             (Accel::Hvf, _) if !facts.hvf => {
@@ -138,10 +138,17 @@ impl Rung {
                 "build it with `cargo xtask kernel`, or name its folder in A3S_BOX_KERNEL_DIR",
             );
         }
-        if cpus > self.kernel.max_cpus() {
+        if config.cpus > self.kernel.max_cpus() {
+            let (kernel, most) = (self.kernel, self.kernel.max_cpus());
             return refuse(
-                format!("the {} kernel has {} vCPU, not {cpus}", self.kernel, self.kernel.max_cpus()),
+                format!("the {kernel} kernel has {most} vCPU, not {}", config.cpus),
                 "leave --cpus out, or use --accel tcg",
+            );
+        }
+        if let Some(memory) = facts.memory.filter(|memory| config.memory > *memory) {
+            return refuse(
+                format!("the host has {memory} of memory, not {}", config.memory),
+                "ask for less with --memory",
             );
         }
         Ok(())
@@ -152,7 +159,7 @@ impl Rung {
     /// # Errors
     /// `Unsupported`, with the reason.
     pub(crate) fn recheck(self, config: &BoxConfig, facts: &Facts) -> Result<()> {
-        self.fits(config.cpus, facts).map_err(|refusal| {
+        self.fits(config, facts).map_err(|refusal| {
             BoxError::new(
                 ErrorKind::Unsupported,
                 format!(

@@ -1,4 +1,5 @@
 use super::*;
+use a3s_box_core::Bytes;
 
 const INTERPRETED: &str = "ring 0 is interpreted: 20000 instructions took 15.0 ms";
 
@@ -9,6 +10,7 @@ fn host(kvm: KvmVerdict) -> Facts {
         kvm,
         hvf: false,
         landlock: 7,
+        memory: Some(Bytes::gib(8)),
         kernels: vec![Kernel::Standard, Kernel::Cpl3],
     }
 }
@@ -64,6 +66,13 @@ fn what_a_step_cannot_give_leads_further_down_or_is_refused() {
         "error",
         &format!("this host cannot run the box as it is asked for: {INTERPRETED}"),
     );
+}
+
+#[test]
+fn more_memory_than_the_host_has_is_refused_by_every_machine() {
+    let why = "this host cannot run the box as it is asked for: the host has 8GiB of memory, not 9GiB";
+    is(&ask(|c| c.memory = Bytes::gib(9)), &host(KvmVerdict::Full), "error", why);
+    is(&ask(|c| c.memory = Bytes::gib(8)), &host(KvmVerdict::Full), "krun/kvm/standard", "");
 }
 
 #[test]

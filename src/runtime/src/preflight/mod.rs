@@ -8,6 +8,7 @@ mod facts;
 mod ladder;
 mod probe;
 mod qemu;
+pub(crate) mod tee;
 
 pub(crate) use checks::all as checks;
 pub use checks::{Check, Health};

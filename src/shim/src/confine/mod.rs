@@ -9,6 +9,7 @@ mod seccomp;
 
 use a3s_box_core::ShimSpec;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use seccompiler::BpfProgram;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -39,13 +40,24 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<(), String> {
     seccomp::restrict().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))
 }
 
+/// What confines a VMM that is installed on the host. To be applied by the process that becomes it.
+pub(crate) struct Program {
+    /// The Landlock rules for its files; none where the host has no Landlock.
+    pub(crate) files: Option<OwnedFd>,
+    /// The filter of its system calls.
+    pub(crate) calls: BpfProgram,
+}
+
 /// What keeps `program`, a VMM that is installed on the host, from all files but its own and those of the box of
-/// `spec`. To be applied by the process that becomes it; none where the host has no Landlock.
+/// `spec`, from the network and from other processes.
 ///
 /// # Errors
 /// What could not be kept from it.
-pub(crate) fn files_of(program: &Path, spec: &ShimSpec) -> Result<Option<OwnedFd>, String> {
-    landlock::for_program(program, spec).map_err(|e| format!("cannot confine the VMM's files: {e}"))
+pub(crate) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Program, String> {
+    let files =
+        landlock::for_program(program, spec).map_err(|e| format!("cannot confine the VMM's files: {e}"))?;
+    let calls = seccomp::for_program().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))?;
+    Ok(Program { files, calls })
 }
 
 fn limits(needs: &Needs<'_>) -> rustix::io::Result<()> {

@@ -103,6 +103,37 @@ pub(super) fn restrict() -> Result<(), Error> {
     Ok(())
 }
 
+/// What an installed VMM has no business with, beyond what its own sandbox keeps it from.
+const NOT_FOR_PROGRAMS: &[i64] = &[
+    libc::SYS_connect,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_perf_event_open,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_open_by_handle_at,
+];
+
+/// A filter for an installed VMM, to be applied by the process that becomes it: sockets of its own only to programs of
+/// this host, and none of what it has no business with.
+pub(super) fn for_program() -> Result<BpfProgram, Error> {
+    let mut rules: Rules = NOT_FOR_PROGRAMS.iter().map(|call| (*call, Vec::new())).collect();
+    let unix = u64::from(libc::AF_UNIX.unsigned_abs());
+    rules.insert(libc::SYS_socket, vec![rule(0, SeccompCmpOp::Ne, unix)?]);
+    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let target = TargetArch::try_from(std::env::consts::ARCH)?;
+    Ok(BpfProgram::try_from(SeccompFilter::new(rules, SeccompAction::Allow, denied, target)?)?)
+}
+
 fn rules() -> Result<Rules, Error> {
     let mut rules: Rules = PLAIN.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
     let number = |value: i32| u64::from(value.unsigned_abs());

@@ -5,9 +5,9 @@ use a3s_box_core::{Accel, ShimSpec};
 /// What the guest kernel is told, whichever VMM starts it.
 pub(super) fn kernel(spec: &ShimSpec) -> String {
     let console = if cfg!(target_arch = "aarch64") { "ttyAMA0" } else { "ttyS0" };
-    // Emulated code does not speculate, and a kernel without a boundary has none to guard.
-    let guarded = spec.accel != Accel::Tcg && spec.flavor.guards_itself();
-    let mitigations = if guarded { "" } else { " mitigations=off" };
+    // Emulated code does not speculate. A kernel without a boundary has none to guard, and is built without.
+    let unguarded = spec.accel == Accel::Tcg && spec.flavor.guards_itself();
+    let mitigations = if unguarded { " mitigations=off" } else { "" };
     // `reboot=t`: not every machine has a keyboard controller to reset through, a triple fault works everywhere.
     let facts = machine_facts(spec.accel);
     format!("console={console} quiet loglevel=4 reboot=t panic=-1{mitigations}{facts}")

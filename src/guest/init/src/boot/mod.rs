@@ -51,6 +51,8 @@ enum Never {}
 fn live() -> Result<Never, Fatal> {
     let init_us = uptime_us();
     crate::sys::trim_eagerly();
+    // First of all: the host asks until somebody listens, and each time costs this guest an interrupt.
+    let listener = crate::port::listen().stage("listen for the host")?;
     mounts::own()?;
     // Nobody in the box may look into this process, or into its children until they exec.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).stage("init")?;
@@ -64,7 +66,7 @@ fn live() -> Result<Never, Fatal> {
     let (times, container, main) = start(spec, cgroup, resolver, init_us)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
-    let error = runtime.block_on(serve::run(times, container, main, signals, port));
+    let error = runtime.block_on(serve::run(times, container, main, signals, (port, listener)));
     Err(Fatal::new("serve the agent", error))
 }
 

@@ -43,16 +43,16 @@ pub(crate) struct Guest {
     last_call: AtomicU64,
 }
 
-/// Serves the host for ever, through `port` where it is open already. What is returned is why that is not possible.
+/// Serves the host for ever, where it comes. What is returned is why that is not possible.
 pub(crate) async fn run(
     times: Times,
     container: Container,
     main: Forked,
     signals: OwnedFd,
-    port: Option<OwnedFd>,
+    ways: port::Ways,
 ) -> io::Error {
     match begin(times, container, main, signals) {
-        Ok(guest) => port::serve_host(port, guest).await,
+        Ok(guest) => port::serve_host(ways, guest).await,
         Err(error) => error,
     }
 }

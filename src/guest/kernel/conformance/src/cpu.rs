@@ -170,6 +170,66 @@ pub fn vectors_survive(seed: u64, turns: u64) -> bool {
     got[..6] == wanted[..6] && control & 0xffc0 == rounding & 0xffc0
 }
 
+/// Whether programs find AVX-512 here.
+pub fn has_wide_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512bw")
+}
+
+/// Does with the 32 vector registers of AVX-512 and its mask registers what [`vectors_survive`] does with the others.
+pub fn wide_vectors_survive(seed: u64, turns: u64) -> bool {
+    let wanted: [u64; 264] =
+        std::array::from_fn(|i| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(i as u64));
+    let mut got = [0_u64; 264];
+    // SAFETY: reads and writes the arrays only, each register at its own place in them.
+    unsafe {
+        asm!(
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "vmovdqu64 zmm\\n, [{w} + 64 * \\n]",
+            ".endr",
+            ".irp n, 0,1,2,3,4,5,6,7",
+            "kmovq k\\n, [{w} + 2048 + 8 * \\n]",
+            ".endr",
+            "2:", "dec rcx", "jnz 2b",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "vmovdqu64 [{g} + 64 * \\n], zmm\\n",
+            ".endr",
+            ".irp n, 0,1,2,3,4,5,6,7",
+            "kmovq [{g} + 2048 + 8 * \\n], k\\n",
+            ".endr",
+            "vzeroupper",
+            w = in(reg) wanted.as_ptr(), g = in(reg) got.as_mut_ptr(), inout("rcx") turns => _,
+            clobber_abi("sysv64"),
+        );
+    }
+    got == wanted
+}
+
+/// Whether the processor has tiles (AMX), whatever programs may do with them.
+pub fn has_tiles() -> bool {
+    let tiles = 1 << 24;
+    std::arch::x86_64::__cpuid(0).eax >= 7 && std::arch::x86_64::__cpuid_count(7, 0).edx & tiles != 0
+}
+
+/// Sets tiles up and fills one with `wanted`, if the processor lets programs.
+pub fn load_tile(wanted: &[u64; 128]) {
+    #[repr(align(64))]
+    struct Config([u8; 64]);
+    // Palette 1, and eight tiles of 16 rows of 64 bytes.
+    let mut config = Config([0; 64]);
+    config.0[0] = 1;
+    for tile in 0..8 {
+        config.0[16 + 2 * tile] = 64;
+        config.0[48 + tile] = 16;
+    }
+    faulting!("ldtilecfg [{at}]", at = in(reg) &raw const config);
+    faulting!("tileloadd tmm0, [{at} + {row}]", at = in(reg) wanted.as_ptr(), row = in(reg) 64_usize);
+}
+
+/// Reads the tile that [`load_tile`] filled, if there still is one.
+pub fn store_tile(got: &mut [u64; 128]) {
+    faulting!("tilestored [{at} + {row}], tmm0", at = in(reg) got.as_mut_ptr(), row = in(reg) 64_usize);
+}
+
 /// The 8 bytes at the base of the GS segment.
 pub fn gs_word() -> u64 {
     let word;

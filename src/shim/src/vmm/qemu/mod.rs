@@ -34,8 +34,8 @@ const MIGRATION: Duration = Duration::from_secs(20);
 /// What keeps QEMU from being started, ready for a user to read.
 pub(super) async fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     let program = find().ok_or_else(|| format!("{} is not installed", command_line::PROGRAM))?;
-    let files = confine::files_of(&program, spec)?;
-    let qemu = Qemu { spec, program: &program, files: files.as_ref(), network: network.as_ref() };
+    let confined = confine::for_program(&program, spec)?;
+    let qemu = Qemu { spec, program: &program, confined: &confined, network: network.as_ref() };
     let failed = |e: io::Error| format!("cannot run {}: {e}", program.display());
     let template = qemu.template();
     if let Some(template) = &template
@@ -70,7 +70,7 @@ fn find() -> Option<PathBuf> {
 struct Qemu<'a> {
     spec: &'a ShimSpec,
     program: &'a Path,
-    files: Option<&'a OwnedFd>,
+    confined: &'a confine::Program,
     /// Its end of the network's stream.
     network: Option<&'a OwnedFd>,
 }
@@ -162,7 +162,7 @@ impl Qemu<'_> {
             command.args(["-incoming", "defer"]);
             fds.push(template);
         }
-        let inherited = sys::confine(&mut command, &fds, self.files)?;
+        let inherited = sys::confine(&mut command, &fds, Some(self.confined))?;
         let (opened, port_open) = oneshot::channel();
         let (ready, waiting) = oneshot::channel();
         let agent = tokio_stream(agent)?;

@@ -56,6 +56,34 @@ pub fn churn() {
     }
 }
 
+/// Copies to memory that is not there yet, by several processes: the C library copies with whatever registers the
+/// processor has, and every fault in the middle of a copy may lead to another process and back.
+pub fn copies() {
+    let copiers: Vec<_> = (0..3_u8)
+        .map(|me| {
+            fork(move || {
+                let source: Vec<u8> = (0..40 * PAGE).map(|i| (i % 251).to_le_bytes()[0] ^ me).collect();
+                for turn in 0..400_usize {
+                    let mut map = Map::new(48 * PAGE, false);
+                    let (from, to) = (turn * 13 % 64, 16 + turn % 64);
+                    for part in 0..4 {
+                        let (from, to) = (from + part * 9 * PAGE, to + part * 10 * PAGE);
+                        map.bytes()[to..][..8 * PAGE].copy_from_slice(&source[from..][..8 * PAGE]);
+                    }
+                    for part in 0..4 {
+                        let (from, to) = (from + part * 9 * PAGE, to + part * 10 * PAGE);
+                        assert!(map.bytes()[to..][..8 * PAGE] == source[from..][..8 * PAGE], "turn {turn}");
+                    }
+                }
+            })
+        })
+        .collect();
+    for copier in copiers {
+        let status = wait(copier.expect("fork").as_raw_pid());
+        assert_eq!(status, 0, "a process whose copies were whole");
+    }
+}
+
 pub fn copy_on_write() {
     let mut map = Map::new(256 * PAGE, false);
     map.bytes().iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);

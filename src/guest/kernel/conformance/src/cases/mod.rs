@@ -48,9 +48,14 @@ pub const ALL: &[(&str, fn())] = &[
     #[cfg(target_arch = "x86_64")]
     ("threads-keep-vectors", threads::keep_vectors),
     #[cfg(target_arch = "x86_64")]
+    ("threads-keep-wide-vectors", threads::keep_wide_vectors),
+    #[cfg(target_arch = "x86_64")]
+    ("threads-keep-tiles", threads::keep_tiles),
+    #[cfg(target_arch = "x86_64")]
     ("threads-keep-segments", threads::keep_segments),
     ("threads-are-preempted", threads::are_preempted),
     ("memory-churn", memory::churn),
+    ("memory-copies", memory::copies),
     ("memory-copy-on-write", memory::copy_on_write),
     ("memory-huge-pages", memory::huge_pages),
     ("memory-shared", memory::shared),

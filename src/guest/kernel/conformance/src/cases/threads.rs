@@ -1,5 +1,6 @@
 //! Threads, and what a switch between them must keep.
 
+use crate::sys::{self, fork};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -50,6 +51,67 @@ pub fn keep_vectors() {
         .collect();
     for worker in workers {
         worker.join().expect("a thread whose vector registers were kept");
+    }
+}
+
+/// The registers of AVX-512, which programs use wherever the processor shows them to have it.
+#[cfg(target_arch = "x86_64")]
+pub fn keep_wide_vectors() {
+    if !crate::cpu::has_wide_vectors() {
+        return;
+    }
+    sys::count_signals(libc::SIGALRM, libc::SA_RESTART);
+    let workers: Vec<_> = (0..THREADS)
+        .map(|me| {
+            fork(move || {
+                // Signals put the registers on the stack and take them back.
+                sys::alarm_every(700);
+                let begin = Instant::now();
+                let mut round = 0;
+                while begin.elapsed() < Duration::from_secs(2) {
+                    round += 1;
+                    let survived = crate::cpu::wide_vectors_survive(me * 1_000_003 + round, 1_000_000);
+                    assert!(survived, "process {me}, round {round}");
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        assert_eq!(sys::wait(worker.expect("fork").as_raw_pid()), 0, "a process whose registers were kept");
+    }
+}
+
+/// Tiles are kept, or refused: a program must not find another's in them.
+#[cfg(target_arch = "x86_64")]
+pub fn keep_tiles() {
+    if !crate::cpu::has_tiles() {
+        return;
+    }
+    let workers: Vec<_> = (0..4)
+        .map(|me| {
+            fork(move || {
+                for signal in [libc::SIGILL, libc::SIGSEGV] {
+                    crate::traps::recover_from(signal);
+                }
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_secs(1) {
+                    let wanted = [me * 1_000_003 + u64::from(begin.elapsed().subsec_nanos()); 128];
+                    crate::cpu::load_tile(&wanted);
+                    if crate::traps::take_fault().is_some() {
+                        return;
+                    }
+                    // Long enough for the others to have a turn.
+                    let spin = Instant::now();
+                    while spin.elapsed() < Duration::from_millis(20) {}
+                    let mut got = [0; 128];
+                    crate::cpu::store_tile(&mut got);
+                    assert!(crate::traps::take_fault().is_none() && got == wanted, "process {me}");
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        assert_eq!(sys::wait(worker.expect("fork").as_raw_pid()), 0, "a process whose tiles were kept");
     }
 }
 

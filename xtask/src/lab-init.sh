@@ -1,0 +1,32 @@
+#!/bin/sh
+# The first process of the KVM lab: brings KVM up, runs the command as the user it is for, and tells its exit code on the
+# second serial port.
+export PATH=/lab:/usr/bin:/usr/sbin:/sbin:/bin HOME=/tmp
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=1777 tmp /tmp
+mount -t tmpfs -o mode=1777 shm /dev/shm
+ip link set lo up
+stty -F /dev/ttyS0 -opost
+stty -F /dev/ttyS1 -opost
+for module in irqbypass kvm kvm-amd; do insmod "/lab/modules/$module.ko"; done
+chgrp kvm /dev/kvm
+chmod 660 /dev/kvm
+user=$(cat /lab/user)
+[ "$user" = root ] || export HOME=/home/lab
+chown -R lab:lab /home/lab
+chmod -R a+rX /lab
+chmod 1777 /lab
+export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kvm A3S_BOX_KERNEL=standard
+export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
+export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
+mkdir -m 700 "$A3S_HOME"
+chown "$user" "$A3S_HOME"
+cd /lab
+if [ "$user" = root ]; then sh /lab/command; else su -p -s /bin/sh -c 'sh /lab/command' "$user"; fi < /dev/null
+echo $? > /dev/ttyS1
+sleep 0.2
+poweroff -f
