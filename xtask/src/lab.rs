@@ -101,6 +101,7 @@ impl Kernel {
             return Ok(kernel);
         }
         step("fetching Debian's cloud kernel", || {
+            packages::update()?;
             let staging = tempfile::tempdir_in(&cache)?;
             let depends = quietly(Command::new("apt-cache").args(["depends", KERNEL]))?;
             let package = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));

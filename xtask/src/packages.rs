@@ -84,12 +84,17 @@ pub(crate) fn install(wanted: &[&[Package]]) -> Result<()> {
         bail!("this is not a Debian-like system: install the packages named above, then run this again");
     }
     step("installing system packages with apt-get", || {
-        quietly(apt().args(["update", "-q"]))?;
+        update()?;
         run(apt()
             .args(["install", "-q", "-y", "--no-install-recommends"])
             .args(missing.iter().map(|p| p.name))
             .stdout(std::process::Stdio::null()))
     })
+}
+
+/// Has apt read what packages there are.
+pub(crate) fn update() -> Result<()> {
+    quietly(apt().args(["update", "-q"])).map(drop)
 }
 
 fn apt() -> Command {

@@ -49,7 +49,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
     let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1000.0);
     let body = format!(
         "`a3s-box pull` of an image of {LAYERS} gzip layers, {} MB unpacked, from Debian's docker-registry on loopback \
-         into an empty store: layers verified and kept, the rootfs image built and synced, ready to run. Against \
+         into an empty store: layers verified and kept, the rootfs image built, ready to run. Against \
          `skopeo copy` to an OCI layout with `umoci unpack`, against `podman pull` with its default driver, and against \
          `gzip -dc` of the layers alone. Medians of {rounds}.\n\n\
          | what | time | a3s-box against it | at most |\n|---|---|---|---|\n\

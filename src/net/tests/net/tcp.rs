@@ -333,6 +333,22 @@ lab_test!(what_the_guest_lost_is_sent_again, |lab| {
     assert_eq!(all, pattern(4000));
 });
 
+lab_test!(what_a_guest_had_no_memory_for_comes_again_when_it_has, |lab| {
+    let server = serve(&format!("{SERVER}:0"), |mut stream| {
+        stream.write_all(&pattern(500)).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut player = Player::connect(lab, server, 1000);
+    let first = player.hear();
+    player.ack = first.seq;
+    let seq = player.seq;
+    // It drops what came and shuts its window; as soon as it opens it again, it is not made to wait for a timeout.
+    player.say(seq, ACK, 0, b"");
+    player.say(seq, ACK, 1000, b"");
+    let again = player.hear_within(Duration::from_millis(300)).unwrap();
+    assert_eq!((again.seq, again.data), (first.seq, pattern(500)));
+});
+
 lab_test!(a_closed_window_is_probed, |lab| {
     let server = serve(&format!("{SERVER}:0"), |mut stream| {
         stream.write_all(b"at last").unwrap();

@@ -22,7 +22,8 @@ use a3s_box_core::{Accel, BoxConfig};
 /// How long a guest may take until its process runs, where the user does not say.
 pub(crate) fn boot_timeout_ms(config: &BoxConfig, accel: Accel) -> u64 {
     let default = match accel {
-        Accel::Kvm | Accel::Hvf => 15,
+        // A host may be a virtual machine itself.
+        Accel::Kvm | Accel::Hvf => 30,
         // Emulation on a loaded host is ten times slower than on an idle one.
         Accel::Tcg => 90,
     };
