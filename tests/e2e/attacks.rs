@@ -58,6 +58,16 @@ impl Neighbourhood {
         self.home.a3s(&args).arg("busybox").arg("true").env("A3S_BOX_KERNEL_DIR", guest).spawn()
     }
 
+    /// Boots `mallory` so, waits until the attacker has said `words`, and stops the box.
+    fn hear(&self, guest: &Path, what: &str, timeout: &str, words: &str) -> String {
+        let mut mallory = self.boot(guest, what, timeout);
+        eventually("mallory", || self.home.state("mallory"));
+        let said = self.await_console(words);
+        self.home.a3s(&["stop", "-t", "0", "mallory"]).run().ok();
+        assert_ne!(mallory.wait().code, 0);
+        said
+    }
+
     /// Waits until the attacker has said `words` on its console.
     fn await_console(&self, words: &str) -> String {
         let id = self.home.inspect("mallory")["id"].as_str().unwrap().to_owned();
@@ -83,12 +93,8 @@ impl Neighbourhood {
 fn a_first_process_that_writes_to_ports_and_read_only_disks_changes_nothing() {
     let town = Neighbourhood::new();
     let guest = town.hostile_guest();
-    let mut mallory = town.boot(&guest, "disks", "60");
-    eventually("mallory", || town.home.state("mallory"));
-    let said = town.await_console("disks is over");
+    let said = town.hear(&guest, "disks", "60", "disks is over");
     assert!(said.contains("made writable"), "the disks were not found: {said}");
-    town.home.a3s(&["stop", "-t", "0", "mallory"]).run().ok();
-    assert_ne!(mallory.wait().code, 0);
     town.home.a3s(&["rm", "mallory"]).run().ok();
 
     // It may end its own machine.
@@ -135,13 +141,8 @@ fn silence_in_place_of_the_guest_init() {
 #[test]
 fn ten_thousand_connections_from_the_guest_reach_nobody() {
     let town = Neighbourhood::new();
-    let guest = town.hostile_guest();
-    let mut mallory = town.boot(&guest, "sockets", "110");
-    eventually("mallory", || town.home.state("mallory"));
-    let said = town.await_console("connections came about");
+    let said = town.hear(&town.hostile_guest(), "sockets", "110", "connections came about");
     assert!(said.contains("attacker: 0 connections came about"), "{said}");
-    town.home.a3s(&["stop", "-t", "0", "mallory"]).run().ok();
-    assert_ne!(mallory.wait().code, 0);
     town.come_through();
 }
 

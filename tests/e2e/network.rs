@@ -61,7 +61,7 @@ fn await_record(home: &Home, name: &str, values: &[(&str, &str)]) -> Value {
 fn a_box_without_network_has_the_loopback_interface_alone() {
     let home = Home::new();
     let script = "ls /sys/class/net; cat /etc/resolv.conf; wget -qO- http://10.163.80.1; \
-                  (echo looped | nc -l -p 80 &) ; sleep 0.2; nc 127.0.0.1 80";
+                  (echo looped | nc -l -p 80 &) ; until nc 127.0.0.1 80 2>/dev/null; do :; done";
     let out = home.a3s(&["run", "--rm", "--network", "none", "busybox", "sh", "-c", script]).run();
     assert_eq!(out.ok(), "lo\nlooped");
     assert!(out.stderr.contains("/etc/resolv.conf") && out.stderr.contains("unreachable"), "{}", out.stderr);

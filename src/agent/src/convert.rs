@@ -1,6 +1,6 @@
 //! Between the shared types of `a3s-box-core` and the messages on the wire.
 
-use crate::proto::agent::{Start, TtySize as WireTty};
+use crate::proto::agent::{Exited, Start, TtySize as WireTty};
 use a3s_box_core::{ExecRequest, TtySize};
 use std::fmt;
 
@@ -15,6 +15,14 @@ impl fmt::Display for InvalidMessage {
 }
 
 impl std::error::Error for InvalidMessage {}
+
+impl Exited {
+    /// The exit code as a shell would report it: 128+n for a death by signal n. It fits into a byte, whatever the guest
+    /// says.
+    pub fn shell_code(&self) -> i32 {
+        if self.signal > 0 { 128 + (self.signal & 0x7f) } else { self.code & 0xff }
+    }
+}
 
 impl From<ExecRequest> for Start {
     fn from(exec: ExecRequest) -> Self {

@@ -1,5 +1,6 @@
 //! The options that `run` and `create` share, and the configuration that they mean.
 
+use crate::file::read_text;
 use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use a3s_box_core::{
@@ -7,7 +8,7 @@ use a3s_box_core::{
     Signal, TeeConfig, VmmChoice,
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// An env file longer than this is no env file.
 const MAX_ENV_FILE: u64 = 16 << 20;
@@ -149,7 +150,7 @@ pub(crate) fn split(words: Vec<String>) -> (String, Vec<String>) {
 pub(crate) fn environment(single: &[String], files: &[PathBuf]) -> Result<Vec<String>> {
     let mut pairs = Vec::new();
     for file in files {
-        for line in read_env_file(file)?.lines() {
+        for line in read_text("env file", file, MAX_ENV_FILE)?.lines() {
             let line = line.trim_start();
             if !line.is_empty() && !line.starts_with('#') {
                 pairs.extend(pair(line));
@@ -166,15 +167,6 @@ fn pair(text: &str) -> Option<String> {
         return Some(text.to_owned());
     }
     std::env::var(text).ok().map(|value| format!("{text}={value}"))
-}
-
-fn read_env_file(path: &Path) -> Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_ENV_FILE).read_to_string(&mut text))
-        .map_err(|e| BoxError::io(format!("cannot read env file {}", path.display()), e))?;
-    Ok(text)
 }
 
 fn no_new_privs(options: &[String]) -> Result<bool> {

@@ -9,6 +9,7 @@ mod box_args;
 mod commands;
 mod console;
 mod failure;
+mod file;
 mod health_args;
 mod network_args;
 mod progress;

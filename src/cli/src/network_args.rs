@@ -1,8 +1,8 @@
 //! The options of `run` and `create` about the box's network.
 
+use crate::file::read_text;
 use a3s_box_core::{
-    BoxError, NetDefault, NetPolicy, NetRule, NetworkConfig, NetworkMode, PortMapping, Result, RuleTarget,
-    Verdict,
+    NetDefault, NetPolicy, NetRule, NetworkConfig, NetworkMode, PortMapping, Result, RuleTarget, Verdict,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -65,7 +65,10 @@ fn deny_net(text: &str) -> Result<Ordered> {
 impl NetworkArgs {
     /// What was asked for, over `defaults`.
     pub(crate) fn config(self, defaults: NetworkConfig) -> Result<NetworkConfig> {
-        let mut policy = self.net_policy.as_deref().map_or_else(|| Ok(NetPolicy::default()), read_policy)?;
+        let mut policy: NetPolicy = match &self.net_policy {
+            Some(file) => read_text("network policy", file, MAX_POLICY)?.parse()?,
+            None => NetPolicy::default(),
+        };
         let mut given = [self.allow_host, self.deny_host, self.allow_net, self.deny_net].concat();
         given.sort_by_key(|Ordered(at, _)| *at);
         let given: Vec<NetRule> = given.into_iter().map(|Ordered(_, rule)| rule).collect();
@@ -87,15 +90,6 @@ impl NetworkArgs {
 
 fn names_the_internet(rule: &NetRule) -> bool {
     matches!(&rule.target, RuleTarget::Name(name) if !name.matches("host.a3s.internal"))
-}
-
-fn read_policy(path: &std::path::Path) -> Result<NetPolicy> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_POLICY).read_to_string(&mut text))
-        .map_err(|e| BoxError::io(format!("cannot read network policy {}", path.display()), e))?;
-    text.parse()
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! Everything under the state directory is written through [`Scratch`] and guarded by [`Lock`], so that a
 //! process killed at any instruction leaves the old file or the new one, a stray temporary file that
 //! [`sweep`] tells from a live one, and no lock. Knows nothing of what the files hold. Used by the image
-//! store and the runtime.
+//! store, the runtime and the shim.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod lock;
 mod scratch;
 
+pub use boot::boot_id;
 pub use lock::Lock;
 pub use scratch::{Scratch, sweep, sync_dir};

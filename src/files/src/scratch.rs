@@ -36,9 +36,22 @@ impl Scratch {
     /// # Errors
     /// Those of open(2), write(2), fsync(2) and rename(2).
     pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        Self::holding(path, bytes)?.publish(path)
+    }
+
+    /// As [`Scratch::write`], without waiting for the disk: a power cut may take it back.
+    ///
+    /// # Errors
+    /// Those of open(2), write(2) and rename(2).
+    pub fn write_lazily(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        Self::holding(path, bytes)?.keep(path)
+    }
+
+    /// One that is to become the file at `path`, with all of its bytes.
+    fn holding(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         let scratch = Self::new(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
         scratch.file().write_all(bytes)?;
-        scratch.publish(path)
+        Ok(scratch)
     }
 
     /// The open file.

@@ -94,7 +94,6 @@ fn too_much(image: &str, what: &str, asked: &str, has: &str) -> BoxError {
     .with_hint(format!("the image's label a3s.box.{what} says so; use an image that asks for less"))
 }
 
-/// The host's memory, where it can be told.
 #[cfg(test)]
 mod tests {
     use super::*;

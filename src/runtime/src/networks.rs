@@ -166,6 +166,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Gives up the places of a box in all of `networks`.
+    pub(crate) fn leave_all(&self, networks: &[NetworkName], name: &BoxName) -> Result<()> {
+        networks.iter().try_for_each(|network| self.leave(network, name))
+    }
+
     /// Gives up the places for which `wanted` says no: what a crash has left.
     pub(crate) fn sweep(&self, wanted: impl Fn(&NetworkName, &BoxName) -> bool) -> Result<()> {
         for network in self.names()? {

@@ -87,9 +87,7 @@ async fn hear(events: &mut Streaming<ExecOutput>, output: &mut Vec<u8>) -> Resul
                 let room = KEPT_OUTPUT.saturating_sub(output.len());
                 output.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
-            Some(exec_output::Kind::Exited(exited)) => {
-                return Ok(if exited.signal > 0 { 128 + (exited.signal & 0x7f) } else { exited.code & 0xff });
-            }
+            Some(exec_output::Kind::Exited(exited)) => return Ok(exited.shell_code()),
             Some(exec_output::Kind::Failed(failure)) => return Err(failure.message),
             Some(exec_output::Kind::Started(_)) => {}
             None => return Err("the guest init hung up".to_owned()),

@@ -253,8 +253,7 @@ impl Life {
                     }
                     Ok(Some(exec_output::Kind::Exited(exited))) => {
                         self.status.reach(BootPhase::Exit);
-                        let code = if exited.signal > 0 { 128 + (exited.signal & 0x7f) } else { exited.code & 0xff };
-                        return end::plain(code, self.asked.unwrap_or(ExitReason::Exited));
+                        return end::plain(exited.shell_code(), self.asked.unwrap_or(ExitReason::Exited));
                     }
                     Ok(_) | Err(_) => {
                         let how = end_of(vmm).await.unwrap_or_else(|| "the guest hung up".to_owned());

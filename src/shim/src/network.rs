@@ -5,7 +5,7 @@ use a3s_box_core::ShimSpec;
 use a3s_box_files::Scratch;
 use a3s_box_net::Network;
 use std::error::Error as _;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::path::Path;
 /// What the box did on the network.
 const LOG: &str = "net.jsonl";
 /// Where its published ports really are.
-const PORTS: &str = "ports.json";
+const PORTS: &str = "./ports.json";
 
 /// Starts the network of `spec`, where it has one, and gives the VMM's end of its stream.
 ///
@@ -42,7 +42,5 @@ fn note_ports(network: &Network) -> io::Result<()> {
     if network.ports().is_empty() {
         return Ok(());
     }
-    let scratch = Scratch::new(Path::new("."))?;
-    scratch.file().write_all(&serde_json::to_vec(network.ports())?)?;
-    scratch.keep(Path::new(PORTS))
+    Scratch::write_lazily(Path::new(PORTS), &serde_json::to_vec(network.ports())?)
 }

@@ -3,9 +3,12 @@
 use crate::health::Checked;
 use a3s_box_core::{BootPhase, BootTrace, BoxHealth, HealthCheck, HostProcess, RunExit, RunStatus};
 use a3s_box_files::Scratch;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// In the box's folder, where the shim works.
+const FILE: &str = "./status.json";
 
 /// The status, kept here and written on every change that others act on.
 pub(crate) struct StatusFile {
@@ -66,14 +69,11 @@ impl StatusFile {
     pub(crate) fn ended(&mut self, exit: RunExit) -> io::Result<()> {
         self.reach(BootPhase::Ended);
         self.status.exit = Some(exit);
-        let json = serde_json::to_vec(&self.status)?;
-        Scratch::write(&Path::new(".").join("status.json"), &json)
+        Scratch::write(Path::new(FILE), &serde_json::to_vec(&self.status)?)
     }
 
     fn write(&self) -> io::Result<()> {
-        let scratch = Scratch::new(Path::new("."))?;
-        scratch.file().write_all(&serde_json::to_vec(&self.status)?)?;
-        scratch.keep(Path::new("status.json"))
+        Scratch::write_lazily(Path::new(FILE), &serde_json::to_vec(&self.status)?)
     }
 }
 

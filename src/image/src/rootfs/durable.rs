@@ -5,6 +5,7 @@
 //! extended attribute that is as durable as its name. One from an earlier boot is not gone by; one that has been here
 //! for a while is synced at its next use, which then costs nothing, and says no more.
 
+use a3s_box_files::boot_id;
 use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
 use std::fs::File;
 use std::io;
@@ -16,14 +17,14 @@ const WRITTEN_BY_ITSELF: Duration = Duration::from_secs(60);
 
 /// Marks `file` as one that only this boot of the host may rely on. False where that cannot be: then it has to be synced.
 pub(super) fn mark(file: &File) -> bool {
-    boot().is_ok_and(|boot| fsetxattr(file, MARK, boot.as_bytes(), XattrFlags::empty()).is_ok())
+    boot_id().is_ok_and(|boot| fsetxattr(file, MARK, boot.as_bytes(), XattrFlags::empty()).is_ok())
 }
 
 /// Whether what `file` holds can be relied on.
 pub(super) fn is_sure(file: &File) -> io::Result<bool> {
     let mut written = [0; 64];
     let Ok(length) = fgetxattr(file, MARK, &mut written[..]) else { return Ok(true) };
-    if written[..length] != *boot()?.as_bytes() {
+    if written[..length] != *boot_id()?.as_bytes() {
         return Ok(false);
     }
     let age = file.metadata()?.created().or_else(|_| file.metadata()?.modified())?.elapsed();
@@ -32,10 +33,6 @@ pub(super) fn is_sure(file: &File) -> io::Result<bool> {
         fremovexattr(file, MARK)?;
     }
     Ok(true)
-}
-
-fn boot() -> io::Result<String> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned())
 }
 
 #[cfg(test)]

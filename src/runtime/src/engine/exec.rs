@@ -79,10 +79,7 @@ impl ExecSession {
             Kind::Started(started) => ExecEvent::Started(started.pid),
             Kind::Stdout(bytes) => ExecEvent::Stdout(bytes.into()),
             Kind::Stderr(bytes) => ExecEvent::Stderr(bytes.into()),
-            Kind::Exited(exited) if exited.signal > 0 => {
-                ExecEvent::Exited(ExitStatus { code: 128 + (exited.signal & 0x7f) })
-            }
-            Kind::Exited(exited) => ExecEvent::Exited(ExitStatus { code: exited.code & 0xff }),
+            Kind::Exited(exited) => ExecEvent::Exited(ExitStatus { code: exited.shell_code() }),
             Kind::Failed(failed) => {
                 let code = if failed.kind() == FailureKind::NotFound { 127 } else { 126 };
                 ExecEvent::Failed(code, failed.message)

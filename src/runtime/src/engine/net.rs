@@ -7,7 +7,7 @@ use crate::networks::Networks;
 use crate::settings::Settings;
 use crate::state::{BoxRecord, State};
 use a3s_box_core::{
-    BoxError, ErrorKind, NetDefault, NetPolicy, NetRecord, NetSpec, NetworkMode, Result, Transport,
+    BoxError, BoxName, ErrorKind, NetDefault, NetPolicy, NetRecord, NetSpec, NetworkMode, Result, Transport,
 };
 use a3s_box_net::{Explanation, HOST_NAME, Question};
 use std::io;
@@ -119,11 +119,16 @@ pub(super) fn spec(home: &Home, record: &BoxRecord, settings: &Settings) -> Resu
     }))
 }
 
+/// A box that has none, where it takes one.
+pub(super) fn no_network(name: &BoxName) -> BoxError {
+    BoxError::new(ErrorKind::WrongState, format!("box {name} has no network"))
+        .with_hint("make another without --network none")
+}
+
 /// What a box may reach: its own rules, then those of `config.toml`, and the narrower default of the two.
 fn policy(record: &BoxRecord, settings: &Settings) -> Result<NetPolicy> {
     if record.config.network.mode == NetworkMode::None {
-        return Err(BoxError::new(ErrorKind::WrongState, format!("box {} has no network", record.name))
-            .with_hint("make another without --network none"));
+        return Err(no_network(&record.name));
     }
     let mut policy = record.config.network.policy.clone();
     policy.rules.extend(settings.net.rules.iter().cloned());

@@ -1,5 +1,6 @@
 //! `network`: the networks on which boxes meet.
 
+use super::net::no_network;
 use super::{Engine, now, wrong_state};
 use crate::networks::{NetworkView, Networks};
 use crate::state::{BoxRecord, State, look};
@@ -95,8 +96,7 @@ impl Engine {
             ));
         }
         if record.config.network.mode == NetworkMode::None {
-            return Err(BoxError::new(ErrorKind::WrongState, format!("box {} has no network", record.name))
-                .with_hint("make another without --network none"));
+            return Err(no_network(&record.name));
         }
         change(&mut record)?;
         state.change(|records| drop(records.insert(record.id.clone(), record)))

@@ -23,7 +23,7 @@ impl Engine {
             return Err(wrong_state(&record.name, seen.state, "stop it first: others know it by its name"));
         }
         // It gets a place under its new name when it is started.
-        networks.iter().try_for_each(|network| Networks::of(&self.home).leave(network, &record.name))?;
+        Networks::of(&self.home).leave_all(networks, &record.name)?;
         state.change(|records| {
             if let Some(record) = records.get_mut(&id) {
                 record.name = new;

@@ -69,13 +69,7 @@ impl Engine {
             host::kill(vmm, PATIENCE);
         }
         state.change(|records| drop(records.remove(&record.id)))?;
-        let networks = Networks::of(&self.home);
-        record
-            .config
-            .network
-            .networks
-            .iter()
-            .try_for_each(|network| networks.leave(network, &record.name))?;
+        Networks::of(&self.home).leave_all(&record.config.network.networks, &record.name)?;
         remove_folder(self.home.folder(&record.id).path())
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::{Home, guest};
 use a3s_box_core::{BoxError, HostProbe, KvmVerdict, Result};
-use a3s_box_files::Scratch;
+use a3s_box_files::{Scratch, boot_id};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,9 +68,8 @@ pub(crate) fn forget(home: &Home) -> Result<()> {
 impl Key {
     fn of(shim: &Path, kvm: bool) -> io::Result<Self> {
         let file = std::fs::metadata(shim)?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Ok(Self {
-            boot: boot.trim_end().to_owned(),
+            boot: boot_id().unwrap_or_default(),
             shim: shim.to_owned(),
             inode: file.ino(),
             modified: (file.mtime(), file.mtime_nsec()),
@@ -80,9 +79,7 @@ impl Key {
 }
 
 fn remember(path: &Path, memory: &Memory) -> io::Result<()> {
-    let scratch = Scratch::new(path.parent().unwrap_or(Path::new("/")))?;
-    scratch.file().write_all(&serde_json::to_vec(memory)?)?;
-    scratch.keep(path)
+    Scratch::write_lazily(path, &serde_json::to_vec(memory)?)
 }
 
 fn run(shim: &Path) -> io::Result<HostProbe> {

@@ -5,7 +5,7 @@
 //! what makes its key never changes under it, and a power cut ends it. The shims of all boxes share the folder.
 
 use a3s_box_core::ShimSpec;
-use a3s_box_files::{Lock, Scratch, sweep};
+use a3s_box_files::{Lock, Scratch, boot_id, sweep};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -36,8 +36,7 @@ impl Template {
     /// # Errors
     /// Those of stat(2), and of what tells one boot of the host from another.
     pub(super) fn of(spec: &ShimSpec, program: &Path, arguments: &[String]) -> io::Result<Self> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let mut key = format!("{VERSION}\n{boot}");
+        let mut key = format!("{VERSION}\n{}\n", boot_id()?);
         for file in [program, &spec.kernel, &spec.initramfs] {
             let data = fs::metadata(file)?;
             let (path, size) = (file.display(), data.len());
