@@ -12,6 +12,7 @@ mod pull;
 mod retry;
 mod settings;
 mod signature;
+mod stop;
 mod transfer;
 mod wire;
 

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::feed::{Feed, Follower};
 use super::settings::Registries;
 use super::signature::{self, VerifyPolicy};
+use super::stop::Stop;
 use super::transfer::{Watch, fetch};
 use super::{Descriptor, Digest, ImageError, ImageRef, Keychain, Result};
 use crate::manifest::{Index, MAX_CONFIG, Manifest, NodeKind, Platform};
@@ -12,7 +13,7 @@ use crate::store::{MAX_NESTING, check};
 use crate::{Image, ImageConfig, ImageStore};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -161,7 +162,7 @@ impl ImageStore {
             store: self,
             client,
             progress: pull.progress,
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             failure: Mutex::new(None),
         };
         let next = AtomicUsize::new(0);
@@ -183,7 +184,7 @@ impl ImageStore {
             match built {
                 Ok(()) => Built::Done,
                 // A layer that did not come is why there is no rootfs image, and not the other way round.
-                Err(_) if job.stop.swap(true, Ordering::AcqRel) => Built::CutOff,
+                Err(error) if job.stop.fail(&error) => Built::CutOff,
                 Err(error) => Built::Failed(error),
             }
         });
@@ -220,17 +221,18 @@ struct Job<'a> {
     store: &'a ImageStore,
     client: &'a Client,
     progress: &'a (dyn Fn(PullEvent) + Sync),
-    stop: AtomicBool,
+    stop: Stop,
     failure: Mutex<Option<ImageError>>,
 }
 
 impl Job<'_> {
     /// Brings one layer, or says why there is none.
     fn layer(&self, layer: &Descriptor, feed: &Feed) {
-        let done = if self.stop.load(Ordering::Relaxed) { Ok(()) } else { self.bring(layer, feed) };
+        let done = if self.stop.is_set() { Ok(()) } else { self.bring(layer, feed) };
         if let Err(error) = done {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            self.stop.store(true, Ordering::Release);
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            self.stop.fail(&error);
+            failure.get_or_insert(error);
         }
         // Without effect on one that is complete; for the others somebody may be waiting.
         feed.fail();
@@ -248,7 +250,7 @@ impl Job<'_> {
         loop {
             let waited = |bytes| {
                 received(bytes);
-                !self.stop.load(Ordering::Relaxed)
+                !self.stop.is_set()
             };
             let Some(partial) = self.store.claim(layer, waited)? else { break };
             let resumed = partial.written() > 0;

@@ -1,12 +1,13 @@
 //! One blob over the network: continued where a connection was cut, and in several ranges at a time if it is large.
 
 use super::client::{Client, Range};
+use super::stop::Stop;
 use super::wire::Wire;
 use super::{Descriptor, ImageError, Result};
 use crate::store::Partial;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use ureq::Body;
@@ -29,7 +30,7 @@ pub(super) struct Watch<'a> {
     /// Called with the bytes that are in the file.
     pub written: &'a dyn Fn(u64),
     /// Set when the pull has failed otherwise.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Stop,
 }
 
 /// Fetches what is missing of `partial` and gives it its place in the store.
@@ -43,10 +44,10 @@ pub(super) fn fetch(client: &Client, mut partial: Partial, watch: &Watch<'_>) ->
     match fetched {
         Ok(()) => partial.publish(),
         // A lie cannot be continued, and what filled the disk must not keep it full.
-        Err(error) if matches!(error, ImageError::Corrupt { .. }) || error.is_out_of_space() => {
-            partial.discard().and(Err(error))
+        Err(error) => {
+            let useless = matches!(error, ImageError::Corrupt { .. }) || error.is_out_of_space();
+            if useless || watch.stop.is_for_room() { partial.discard().and(Err(error)) } else { Err(error) }
         }
-        Err(error) => Err(error),
     }
 }
 
@@ -92,7 +93,7 @@ fn in_one_go(
                 patience.renew();
                 mark = partial.written();
             }
-            if watch.stop.load(Ordering::Relaxed) || !patience.wait(None) {
+            if watch.stop.is_set() || !patience.wait(None) {
                 return Err(cut(client, partial.blob(), source));
             }
         }
@@ -110,7 +111,7 @@ fn append(partial: &mut Partial, response: Response<Body>, watch: &Watch<'_>) ->
     let mut body = Wire::new(response.into_body().into_reader());
     let mut buffer = vec![0; BUFFER];
     loop {
-        if watch.stop.load(Ordering::Relaxed) {
+        if watch.stop.is_set() {
             return Ok(Err(stopped()));
         }
         let count = match body.read(&mut buffer) {
@@ -286,7 +287,7 @@ fn part(
     range: Range,
     mut answer: Option<Response<Body>>,
     came: &(dyn Fn(u64) + Sync),
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<Vec<u8>> {
     let end = range.end.unwrap_or(blob.size);
     let length = usize::try_from(end - range.start).unwrap_or_default();
@@ -305,7 +306,7 @@ fn part(
         let mut body = Wire::new(response.into_body().into_reader()).take(length as u64 - bytes.len() as u64);
         let mut buffer = vec![0; BUFFER];
         let failure = loop {
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_set() {
                 return Err(cut(client, blob, stopped()));
             }
             match body.read(&mut buffer) {

@@ -1,10 +1,10 @@
 //! Damaged and hostile input: a clear error that names the thing, and nothing left behind.
 
-use crate::hostile::Served;
+use crate::hostile::{Served, cut, noise, tar};
 use crate::load::layout;
 use crate::tools::{Home, Peer, arg, run};
 use a3s_box_core::{BoxError, ErrorKind};
-use a3s_box_image::{ImageStore, Keychain, Limits, Platform, Pull, Registries, Result, RootfsCache};
+use a3s_box_image::{Image, ImageStore, Keychain, Limits, Platform, Pull, Registries, Result, RootfsCache};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -161,6 +161,20 @@ impl Drop for Small {
     }
 }
 
+/// Pulls the image `app` of `peer`.
+fn pull(store: &ImageStore, peer: &Peer, rootfs: Option<&RootfsCache>) -> Result<Image> {
+    store.pull(&Pull {
+        reference: &format!("{}/app", peer.host).parse().unwrap(),
+        platform: Platform::host(),
+        registries: &Registries::default(),
+        keychain: &Keychain::default(),
+        verify: &[],
+        rootfs,
+        make_room: &|_| Ok(()),
+        progress: &|_| {},
+    })
+}
+
 #[test]
 fn a_full_disk_is_said_and_leaves_nothing() {
     let home = Home::new();
@@ -185,21 +199,27 @@ fn a_full_disk_is_said_and_leaves_nothing() {
 
     let served = Served::plain(&[1], 3 << 20);
     let peer = Peer::start(move |request| served.answer(request));
-    let full = store.pull(&Pull {
-        reference: &format!("{}/app", peer.host).parse().unwrap(),
-        platform: Platform::host(),
-        registries: &Registries::default(),
-        keychain: &Keychain::default(),
-        verify: &[],
-        rootfs: Some(&cache),
-        make_room: &|_| Ok(()),
-        progress: &|_| {},
-    });
-    refused(full, ErrorKind::OutOfSpace);
+    refused(pull(&store, &peer, Some(&cache)), ErrorKind::OutOfSpace);
     assert_eq!(fs::read_dir(small.0.join("images/partial")).unwrap().count(), 0);
 
     let limits = Limits { size: 1 << 20, ..Limits::default() };
     let limited = home.rootfs.clone().with_limits(limits);
     refused(limited.ensure(&home.store, &image), ErrorKind::OutOfSpace);
     home.rootfs.ensure(&home.store, &image).unwrap();
+}
+
+#[test]
+fn a_disk_that_one_layer_fills_is_not_kept_full_by_another() {
+    let home = Home::new();
+    let small = Small::new(home.path("small"));
+    let store = ImageStore::open(small.0.join("images")).unwrap();
+    // The first layer does not fit; the second begins, and never comes to its end.
+    let tars = [tar("large", &noise(1, 3 << 20)), tar("slow", &noise(2, 200 << 10))];
+    let (served, slow) = (Served::new(&tars, "", &tars), tars[1].clone());
+    let peer = Peer::start(move |request| {
+        let answer = served.answer(request);
+        if served.asked(request) == Some(&slow) { cut(answer, 100 << 10) } else { answer }
+    });
+    refused(pull(&store, &peer, None), ErrorKind::OutOfSpace);
+    assert_eq!(fs::read_dir(small.0.join("images/partial")).unwrap().count(), 0);
 }

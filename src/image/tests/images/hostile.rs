@@ -113,7 +113,7 @@ pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// The part of an answer that a cut connection leaves: `bytes` of the body.
-fn cut(mut answer: Vec<u8>, bytes: usize) -> Vec<u8> {
+pub fn cut(mut answer: Vec<u8>, bytes: usize) -> Vec<u8> {
     let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     answer.truncate(body + bytes);
     answer
