@@ -7,6 +7,7 @@ mod attacks;
 mod bad_input;
 mod confinement;
 mod exec;
+mod forms;
 mod harness;
 mod health;
 mod images;

@@ -111,7 +111,7 @@ fn absolute(path: &[u8]) -> String {
     if text.starts_with('/') { text.to_owned() } else { format!("/{text}") }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -125,7 +125,7 @@ fn in_scope(path: &str) -> bool {
 }
 
 /// How many bytes there are to read, and their hash.
-fn hash_of(mut from: impl Read) -> (usize, String) {
+pub(crate) fn hash_of(mut from: impl Read) -> (usize, String) {
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
     loop {
         let n = from.read(&mut buffer).unwrap();
@@ -139,7 +139,7 @@ fn hash_of(mut from: impl Read) -> (usize, String) {
 
 /// What a box called `name` sees is what a tar says.
 #[track_caller]
-fn assert_inside(home: &Home, name: &str, expected: &BTreeMap<String, String>) {
+pub(crate) fn assert_inside(home: &Home, name: &str, expected: &BTreeMap<String, String>) {
     let walked = home.a3s(&["exec", name, "python3", "-c", WALK]).run();
     assert_eq!(walked.code, 0, "{}", walked.stderr);
     let seen: BTreeMap<String, String> = walked

@@ -15,7 +15,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const SUITE: &str = "bookworm";
 
 /// What is done to the Debian image so that it holds one of everything that a file system can hold. The
-/// fixture's names go beyond ASCII, and its deepest path is longer than PATH_MAX/4.
+/// fixture's names go beyond ASCII, and its deepest path has some 860 bytes.
 const DEBIAN_FIXTURE: &str = r#"
 set -eu
 root=$1
