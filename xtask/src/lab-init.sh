@@ -24,6 +24,7 @@ chmod -R a+rX /lab
 chmod 1777 /lab
 export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kvm A3S_BOX_KERNEL=standard
 export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
+export A3S_TEST_DEBIAN=/lab/debian
 export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
 mkdir -m 700 "$A3S_HOME"
 chown "$user" "$A3S_HOME"

@@ -22,8 +22,21 @@ const KERNEL: &str = "linux-image-cloud-amd64";
 /// In the order in which they are loaded.
 const MODULES: &[&str] = &["virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko"];
 /// What of this machine the tests and the programs run.
-const PROGRAMS: &[&str] =
-    &["/usr/bin/qemu-system-x86_64", "/sbin/mkfs.ext4", "/usr/bin/setsid", "/usr/bin/unshare"];
+const PROGRAMS: &[&str] = &[
+    "/usr/bin/qemu-system-x86_64",
+    "/sbin/mkfs.ext4",
+    "/usr/bin/setsid",
+    "/usr/bin/unshare",
+    "/usr/bin/nsenter",
+    "/usr/bin/tar",
+    "/usr/bin/openssl",
+    "/usr/bin/skopeo",
+    "/usr/bin/umoci",
+    "/usr/bin/docker-registry",
+    "/usr/bin/ss",
+    "/usr/sbin/dnsmasq",
+    "/sbin/ip",
+];
 /// The most that CMD may take, and the most that the tests may take which are run each time.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const TESTS_TAKE: Duration = Duration::from_secs(900);
@@ -234,6 +247,9 @@ impl Tree {
         }
         copy_tree(&images::busybox()?, &self.root.join("lab/busybox"))?;
         copy_tree(&images::scratch()?, &self.root.join("lab/scratch"))?;
+        let debian = images::debian()?;
+        copy_tree(&debian, &self.root.join("lab/debian"))?;
+        copy(&debian.with_extension("tar"), &self.root.join("lab/debian.tar"))?;
         let attacker = guest::pack("a3s-box-attacker")?;
         copy(&attacker, &self.root.join("lab/attacker.cpio"))?;
         copy(&attacker.with_extension(""), &self.root.join("lab/attacker"))
