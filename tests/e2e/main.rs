@@ -19,4 +19,5 @@ mod odd_images;
 mod output;
 mod readme;
 mod terminal;
+mod traffic;
 mod tree;
