@@ -24,7 +24,7 @@ impl Engine {
         let asked = tokio::time::timeout(grace + MARGIN, async {
             let (_, mut shim) = self.shim(record.id.as_str()).await?;
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            shim.stop(StopRequest { grace_ms })
+            shim.stop(StopRequest { grace_ms, host_stops: false })
                 .await
                 .map_err(|status| rpc(format!("cannot stop box {}", record.name), &status))
         })
