@@ -102,9 +102,31 @@ pub struct BoxEvent {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// The bytes of labels that an event tells; an image may have megabytes.
+const MAX_LABELS: usize = 8 << 10;
+
+/// As many of `labels` as an event tells.
+pub fn event_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut room = MAX_LABELS;
+    let fits = |(key, value): &(&String, &String)| {
+        let size = key.len() + value.len();
+        let fits = size <= room;
+        room -= if fits { size } else { 0 };
+        fits
+    };
+    labels.iter().filter(fits).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_short_whatever_an_image_is_labelled() {
+        let labels = [("a", 10), ("b", 1 << 20), ("c", 8000), ("d", 1000), ("e", 50)];
+        let labels = labels.map(|(key, length)| (key.to_owned(), "x".repeat(length))).into();
+        assert_eq!(event_labels(&labels).into_keys().collect::<Vec<_>>(), ["a", "c", "e"]);
+    }
 
     #[test]
     fn every_event_reads_and_prints_alike() {

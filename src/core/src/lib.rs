@@ -28,7 +28,7 @@ mod vmm;
 
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
 pub use error::{BoxError, ErrorKind, Result};
-pub use event::{BoxEvent, EventKind};
+pub use event::{BoxEvent, EventKind, event_labels};
 pub use exec::{ExecRequest, TtySize};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use hook::Hook;

@@ -2,7 +2,7 @@
 
 use crate::state::{BoxRecord, State};
 use crate::{Home, host};
-use a3s_box_core::{BoxEvent, EventKind, RunExit};
+use a3s_box_core::{BoxEvent, EventKind, RunExit, event_labels};
 use a3s_box_events::{Teller, files};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -24,7 +24,7 @@ pub(crate) fn event(record: &BoxRecord, kind: EventKind, attributes: &[(&str, St
         id: record.id.clone(),
         name: record.name.clone(),
         image: record.config.image.clone(),
-        labels: record.labels.clone(),
+        labels: event_labels(&record.labels),
         attributes: attributes
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))

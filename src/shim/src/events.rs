@@ -1,7 +1,7 @@
 //! What happens to this box, told to the event log and to the user's programs.
 
 use crate::status::now;
-use a3s_box_core::{BoxEvent, BoxName, EventKind, RunExit, ShimSpec};
+use a3s_box_core::{BoxEvent, BoxName, EventKind, RunExit, ShimSpec, event_labels};
 use a3s_box_events::Teller;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ impl Events {
             id: spec.id.clone(),
             name: spec.name.clone(),
             image: spec.image.clone(),
-            labels: spec.labels.clone(),
+            labels: event_labels(&spec.labels),
             attributes: BTreeMap::new(),
         };
         Self { teller: Teller { log: spec.events.clone(), hooks: spec.hooks.clone() }, like }

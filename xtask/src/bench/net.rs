@@ -204,7 +204,11 @@ impl Machine {
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"]);
         qemu.args(["-machine", machine, "-accel", pair.accel, "-cpu", cpu]);
         qemu.args(["-netdev", &netdev, "-device", &device, "-serial", "null"]);
-        qemu.arg("-kernel").arg(programs.join("kernel").join(pair.kernel_file())).arg("-initrd").arg(initramfs).args(["-append", &line]);
+        qemu.arg("-kernel")
+            .arg(programs.join("kernel").join(pair.kernel_file()))
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", &line]);
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot run QEMU")?;
         drop(given);
         let mut machine = Self { qemu, beside, network, orders };

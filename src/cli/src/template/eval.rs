@@ -19,7 +19,11 @@ impl Eval<'_> {
             }
             match node {
                 Node::Text(text) => out.push_str(text),
-                Node::Print(pipeline) => out.push_str(&text(&self.pipeline(pipeline, dot)?)),
+                Node::Print(pipeline) => {
+                    let printed = text(&self.pipeline(pipeline, dot)?);
+                    // Some of it images say, and guests: it must not steer the terminal.
+                    out.extend(printed.chars().filter(|c| !c.is_control() || "\n\t".contains(*c)));
+                }
                 Node::If(pipeline, then, otherwise) => {
                     let branch = if truth(&self.pipeline(pipeline, dot)?) { then } else { otherwise };
                     self.nodes(branch, dot, out)?;

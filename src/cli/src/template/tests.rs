@@ -3,7 +3,7 @@ use serde_json::json;
 
 fn data() -> Value {
     json!({
-        "ID": "abc", "Names": "web", "Ports": ["80", "443"], "Up": true, "None": null, "Code": 3,
+        "ID": "abc", "Names": "web", "Ports": ["80", "443"], "Up": true, "None": null, "Evil": "\u{1b}[31mred\r", "Code": 3,
         "Label": {"app": "shop"}, "run": {"exit": {"code": 137}}
     })
 }
@@ -40,6 +40,7 @@ fn templates_do_what_gos_do() {
         (r#"{{"}}"}} {{- /* nothing */ -}} {{"a\tb"}}"#, "}}a\tb"),
         ("{{.None.of.this}}", "<no value>"),
         ("{{truncate .ID 2}}{{lt .Code 4}}", "abtrue"),
+        ("{{.Evil}}", "[31mred"),
     ] {
         assert_eq!(rendered(template), text, "{template}");
     }
