@@ -263,6 +263,17 @@ fn a_process_that_has_the_pid_of_an_old_one_is_left_alone() {
     assert_eq!(home.state("p").unwrap(), "stopped");
     home.a3s(&["stop", "p"]).run().ok();
     home.a3s(&["start", "p"]).run().ok();
+    home.a3s(&["kill", "p"]).run().ok();
+    home.await_quiet();
+    // Numbers count from the host's boot: those of another one are another process's, even where both are the same.
+    let stat = fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let start: u64 =
+        stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().parse().unwrap();
+    status["vmm"]["start_time"] = start.into();
+    status["shim"]["start_time"] = start.into();
+    status["boot"] = "another".into();
+    fs::write(&file, serde_json::to_vec(&status).unwrap()).unwrap();
+    home.a3s(&["start", "p"]).run().ok();
     home.a3s(&["rm", "-f", "p"]).run().ok();
     assert!(other.try_wait().unwrap().is_none(), "it was killed");
     other.kill().unwrap();

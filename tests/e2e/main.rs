@@ -15,6 +15,7 @@ mod images;
 mod kills;
 mod lifecycle;
 mod listing;
+mod model;
 mod network;
 mod nsexec;
 mod odd_images;

@@ -66,7 +66,7 @@ impl Engine {
         }
         // A shim that has written its end has nothing more to do in the folder; one that was killed may have
         // left its VMM.
-        if let Some(vmm) = seen.status.as_ref().and_then(|status| status.vmm) {
+        if let Some(vmm) = seen.of_this_boot().and_then(|status| status.vmm) {
             host::kill(vmm, PATIENCE);
         }
         state.change(|records| drop(records.remove(&record.id)))?;

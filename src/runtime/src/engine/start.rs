@@ -56,7 +56,7 @@ impl Engine {
         if seen.state.is_live() {
             return Err(wrong_state(&record.name, seen.state, "stop it first"));
         }
-        if let Some(status) = &seen.status {
+        if let Some(status) = seen.of_this_boot() {
             host::gone(status.shim, LEAVE);
             status.vmm.map(|vmm| host::kill(vmm, LEAVE));
         }

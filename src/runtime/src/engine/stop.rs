@@ -35,7 +35,7 @@ impl Engine {
         // A shim that does not answer is stuck or gone already.
         let status = {
             let _state = State::read(&self.home)?;
-            look(&self.home, &record)?.status
+            look(&self.home, &record)?.of_this_boot().cloned()
         };
         let gone = status.is_none_or(|status| {
             host::kill(status.shim, MARGIN) && status.vmm.is_none_or(|vmm| host::kill(vmm, MARGIN))

@@ -23,6 +23,11 @@ pub(crate) struct Look {
 }
 
 impl Look {
+    /// The status of a run whose processes may be left on this host. Numbers of another boot are other processes'.
+    pub(crate) fn of_this_boot(&self) -> Option<&RunStatus> {
+        self.status.as_ref().filter(|status| is_of_this_boot(status))
+    }
+
     /// Tells of an end that no shim has told of. Only who is about to remove the traces of the run does so: it is told
     /// once.
     pub(crate) fn note_cut_short(&self, state: &State, home: &Home, record: &BoxRecord) {
@@ -79,10 +84,13 @@ fn ended(exit: &RunExit) -> BoxState {
     }
 }
 
+fn is_of_this_boot(status: &RunStatus) -> bool {
+    status.boot.is_empty() || a3s_box_files::boot_id().is_ok_and(|boot| boot == status.boot)
+}
+
 /// The end of a run whose shim ended before it could write one.
 fn cut_short(status: &RunStatus) -> RunExit {
-    let same_boot = a3s_box_files::boot_id().is_ok_and(|boot| boot == status.boot);
-    let (reason, message) = if same_boot || status.boot.is_empty() {
+    let (reason, message) = if is_of_this_boot(status) {
         (ExitReason::ShimKilled, "the shim was killed, and the MicroVM with it")
     } else {
         (ExitReason::HostRestarted, "the host went down while the box ran")
