@@ -3,6 +3,7 @@
 use crate::file::read_text;
 use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
+use crate::policy_args::PolicyArgs;
 use a3s_box_core::{
     AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, SevSnpGeneration,
     Signal, TeeConfig, VmmChoice,
@@ -62,6 +63,8 @@ pub(crate) struct BoxArgs {
     network: NetworkArgs,
     #[command(flatten)]
     health: HealthArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
@@ -124,6 +127,7 @@ impl BoxArgs {
         config.no_new_privs = no_new_privs(&self.security_opt)?;
         config.network = self.network.config(config.network)?;
         config.health = self.health.config(config.health);
+        (config.policy, config.labels) = self.policy.read()?;
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;

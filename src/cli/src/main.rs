@@ -6,17 +6,20 @@
 
 mod boundary;
 mod box_args;
+mod box_row;
 mod commands;
 mod console;
 mod failure;
 mod file;
 mod health_args;
 mod network_args;
+mod policy_args;
 mod progress;
 #[cfg(test)]
 mod reference;
 mod stream;
 mod table;
+mod template;
 mod time;
 mod trace;
 

@@ -130,6 +130,10 @@ impl Running {
         self.child.stdout.take().unwrap()
     }
 
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     /// Kills the command itself, as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -1,11 +1,14 @@
 //! The commands, one a file.
 
 mod attach;
+mod boot;
 mod create;
 mod df;
 mod doctor;
+mod events;
 mod exec;
 mod history;
+mod hook;
 mod image;
 mod images;
 mod import;
@@ -18,7 +21,9 @@ mod logout;
 mod logs;
 mod net;
 mod network;
+mod pause;
 mod port;
+mod prune;
 mod ps;
 mod pull;
 mod rename;
@@ -31,6 +36,8 @@ mod start;
 mod stop;
 mod tag;
 mod top;
+mod unpause;
+mod update;
 mod version;
 mod wait;
 
@@ -63,10 +70,22 @@ pub(crate) enum Command {
     Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
+    /// Make boxes stand still
+    Pause(pause::Pause),
+    /// Let boxes go on that stand still
+    Unpause(unpause::Unpause),
+    /// Change what holds for boxes
+    Update(update::Update),
     /// Give a box another name
     Rename(rename::Rename),
     /// Remove boxes
     Rm(rm::Rm),
+    /// Remove the boxes that do not run
+    Prune(prune::Prune),
+    /// Start the boxes that are to run when the host has started
+    Boot(boot::Boot),
+    /// Show what happens to boxes
+    Events(events::Events),
     /// Show everything known about boxes, as JSON
     Inspect(inspect::Inspect),
     /// List the processes in a box
@@ -107,6 +126,9 @@ pub(crate) enum Command {
     Info(info::Info),
     /// Find out what is wrong with this host, and what to do about it
     Doctor(doctor::Doctor),
+    /// Post an event to the URL of a hook
+    #[command(hide = true)]
+    Hook(hook::Hook),
 }
 
 impl Command {
@@ -127,7 +149,14 @@ impl Command {
             Self::Stop(command) => block_on(command.run(&engine)),
             Self::Restart(command) => block_on(command.run(&engine)),
             Self::Wait(command) => block_on(command.run(&engine)),
-            Self::Rename(command) => command.run(&engine),
+            Self::Pause(command) => block_on(command.run(&engine)),
+            Self::Unpause(command) => block_on(command.run(&engine)),
+            Self::Update(command) => block_on(command.run(&engine)),
+            Self::Prune(command) => command.run(&engine),
+            Self::Boot(command) => block_on(command.run(&engine)),
+            Self::Events(command) => command.run(&engine),
+            Self::Hook(command) => command.run(&engine),
+            Self::Rename(command) => block_on(command.run(&engine)),
             Self::Kill(command) => block_on(command.run(&engine)),
             Self::Rm(command) => block_on(command.run(&engine)),
             Self::Inspect(command) => command.run(&engine),
