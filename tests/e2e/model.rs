@@ -16,7 +16,8 @@ use std::path::Path;
 use std::process::Command as Program;
 use std::time::{Duration, Instant};
 
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// No beginnings of ids.
+const NAMES: [&str; 4] = ["w", "x", "y", "z"];
 const SCRIPT: &str = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
 
 /// One command of `a3s-box`, on one of [`NAMES`].

@@ -33,7 +33,11 @@ fn a_box_that_fails_is_started_again_as_often_as_it_may() {
     await_state(&home, "f", "stopped");
     assert_eq!(restarts(&home, "f"), 2);
     home.a3s(&["create", "--rm", "--restart", "always", "busybox"]).run().refused(&["--rm", "always"]);
-    home.a3s(&["create", "--restart", "sometimes", "busybox"]).run().refused(&["sometimes", "--restart"]);
+    home.a3s(&["create", "--restart", "sometimes", "busybox"]).run().refused(&[
+        "sometimes",
+        "--restart",
+        "unless-stopped",
+    ]);
 }
 
 #[test]
