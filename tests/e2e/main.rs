@@ -24,4 +24,5 @@ mod pause;
 mod policies;
 mod readme;
 mod terminal;
+mod traffic;
 mod tree;

@@ -23,6 +23,7 @@ const KERNEL: &str = "linux-image-cloud-amd64";
 const MODULES: &[&str] = &["virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko"];
 /// What of this machine the tests and the programs run.
 const PROGRAMS: &[&str] = &[
+    "/bin/dash",
     "/usr/bin/qemu-system-x86_64",
     "/sbin/mkfs.ext4",
     "/usr/bin/setsid",
@@ -215,6 +216,8 @@ impl Tree {
             copy(&kernel.modules.join(module), &self.root.join("lab/modules").join(name))?;
         }
         copy(Path::new("/bin/busybox"), &self.root.join("bin/busybox"))?;
+        // Debian's shell, which knows no applets.
+        copy(Path::new("/bin/dash"), &self.root.join("bin/sh"))?;
         for applet in quietly(Command::new("/bin/busybox").arg("--list"))?.lines() {
             let link = self.root.join("bin").join(applet);
             if !link.exists() {
