@@ -9,6 +9,8 @@ mod box_args;
 mod box_row;
 mod commands;
 mod console;
+#[cfg(test)]
+mod docker;
 mod failure;
 mod file;
 mod health_args;
