@@ -68,7 +68,8 @@ fn a_box_that_always_runs_ends_when_it_is_told_to() {
     // The policy may change while it runs.
     home.start("c", &["--restart", "always"], "mkfifo /tmp/f; read x < /tmp/f");
     home.a3s(&["update", "--restart", "no", "c"]).run().ok();
-    home.exec("c", "until [ -p /tmp/f ]; do sleep 0.05; done; echo > /tmp/f");
+    // The box may end before this does, and it with the box.
+    home.a3s(&["exec", "c", "sh", "-c", "until [ -p /tmp/f ]; do sleep 0.05; done; echo > /tmp/f"]).run();
     await_state(&home, "c", "stopped");
     assert_eq!(restarts(&home, "c"), 0);
 }
