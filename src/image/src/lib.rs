@@ -16,7 +16,6 @@ mod registry;
 mod rootfs;
 mod save;
 mod store;
-mod tar;
 
 pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig, Step};
 pub use digest::Digest;

@@ -1,7 +1,7 @@
 //! The files of an archive, put away while it streams by.
 
 use crate::manifest::{Descriptor, MAX_MANIFEST, MAX_STORED};
-use crate::tar::{Entry, EntryKind, TarReader};
+use a3s_box_tar::{Entry, EntryKind, TarReader};
 use crate::{Digest, ImageError, ImageStore, Result};
 use std::collections::HashMap;
 use std::io::{BufRead, Read};

@@ -4,7 +4,7 @@ use super::{BUFFER, Loaded};
 use crate::compression::Compression;
 use crate::digest::Hasher;
 use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST, Platform};
-use crate::tar::TarReader;
+use a3s_box_tar::TarReader;
 use crate::{Digest, ImageConfig, ImageError, ImageRef, ImageStore, Result, Step};
 use serde::Serialize;
 use std::io::{self, BufRead, BufReader, Read};

@@ -7,7 +7,7 @@ use super::dir::{self, Name};
 use super::inode::{self, Content, Facts};
 use super::{BLOCK, Output};
 use crate::rootfs::tree::{Directory, InodeId, Kind, Tree};
-use crate::tar::Mtime;
+use a3s_box_tar::Mtime;
 use crate::{ImageError, Result};
 use std::collections::HashMap;
 
