@@ -6,6 +6,7 @@
 mod attacks;
 mod bad_input;
 mod confinement;
+mod cp;
 mod exec;
 mod forms;
 mod harness;

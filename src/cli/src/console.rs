@@ -48,6 +48,11 @@ pub(crate) fn stdin_is_terminal() -> bool {
     isatty(stdin())
 }
 
+/// Whether standard output is a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    isatty(stdout())
+}
+
 /// Passes standard input (where `interactive`), window sizes (where `tty`) and signals on to a process, for as
 /// long as it is polled.
 pub(crate) async fn feed(input: ProcessInput, interactive: bool, tty: bool) {

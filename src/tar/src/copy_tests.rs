@@ -157,7 +157,8 @@ fn a_link_is_copied_or_followed_but_only_at_the_end() {
 
 fn extracted(tar: &[u8], into: &Path) -> Result<(), String> {
     let base = open(into);
-    extract_to(base.as_fd(), b".", BENEATH, &rules(), &mut TarReader::new("x", tar)).map_err(|e| e.to_string())
+    extract_to(base.as_fd(), b".", BENEATH, &rules(), &mut TarReader::new("x", tar))
+        .map_err(|e| e.to_string())
 }
 
 fn hostile(tar: Vec<u8>) {
@@ -213,7 +214,10 @@ fn nothing_leaves_the_folder() {
 fn what_is_not_made_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let device = Archive::default().entry("null", b'3', b"", &[(329, b"0000001\0"), (337, b"0000003\0")]);
-    assert_eq!(extracted(&device.end(), dir.path()).unwrap_err(), "cannot copy null: devices are not made here");
+    assert_eq!(
+        extracted(&device.end(), dir.path()).unwrap_err(),
+        "cannot copy null: devices are not made here"
+    );
     let stray = Archive::default().dir("a").file("b", b"").end();
     let base = open(dir.path());
     let error = copy_to(base.as_fd(), b".", BENEATH, &rules(), &mut TarReader::new("x", &stray[..]));
@@ -233,5 +237,9 @@ fn any_archive_can_be_extracted() {
     let tar = Archive::default().file("/a/b/c", b"1").link("./a/h", b'1', "/a/b/c").file("a/b/c", b"2").end();
     extracted(&tar, dir.path()).unwrap();
     assert_eq!(fs::read_to_string(dir.path().join("a/b/c")).unwrap(), "2");
-    assert_eq!(fs::read_to_string(dir.path().join("a/h")).unwrap(), "1", "a file is made anew, not written into");
+    assert_eq!(
+        fs::read_to_string(dir.path().join("a/h")).unwrap(),
+        "1",
+        "a file is made anew, not written into"
+    );
 }

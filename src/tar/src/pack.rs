@@ -61,8 +61,7 @@ impl Source {
         }
         // As with cp(1), a slash at the end makes a link's folder be meant.
         let follow = follow || path.ends_with(b"/");
-        let source =
-            Self { folder: open(parent)?, name: Some(name.to_vec()), follow, called: name.to_vec() };
+        let source = Self { folder: open(parent)?, name: Some(name.to_vec()), follow, called: name.to_vec() };
         let found = source.open(OFlags::PATH)?;
         let stat = rustix::fs::fstat(&found)?;
         if path.ends_with(b"/") && FileType::from_raw_mode(stat.st_mode) != FileType::Directory {

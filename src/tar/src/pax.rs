@@ -138,8 +138,8 @@ fn url_decoded(text: &[u8]) -> Result<Box<[u8]>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::record;
     use super::*;
+    use crate::testing::record;
 
     #[test]
     fn records_override_and_unknown_ones_do_not_matter() {

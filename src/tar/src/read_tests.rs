@@ -1,7 +1,7 @@
 //! The reader on archives that are right, odd, and hostile.
 
-use crate::testing::{Archive, header};
 use super::*;
+use crate::testing::{Archive, header};
 
 fn entries(tar: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
     let mut reader = TarReader::new("the test", tar);

@@ -231,9 +231,7 @@ impl<'a> Unpacker<'a> {
         {
             return Ok(());
         }
-        replace(folder, name, |folder, name| {
-            rustix::fs::linkat(&from, *last, folder, name, AtFlags::empty())
-        })
+        replace(folder, name, |folder, name| rustix::fs::linkat(&from, *last, folder, name, AtFlags::empty()))
     }
 
     fn node(
@@ -249,8 +247,7 @@ impl<'a> Unpacker<'a> {
         replace(folder, name, |folder, name| rustix::fs::mknodat(folder, name, kind, mode, device))
             .map_err(|e| CopyError::new("write", path, e))?;
         let mode = Some(self.mode(entry));
-        self.dress_by_name(folder, name, entry, mode)
-            .map_err(|e| CopyError::new("write", path, e.into()))
+        self.dress_by_name(folder, name, entry, mode).map_err(|e| CopyError::new("write", path, e.into()))
     }
 
     fn mode(&self, entry: &Entry) -> Mode {

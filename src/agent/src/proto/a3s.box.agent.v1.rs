@@ -50,9 +50,51 @@ pub struct TtySize {
 pub struct JoinMain {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CloseStdin {}
+/// A piece of work on the box's files. Paths are the box's own, from its root.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilesRequest {
+    #[prost(oneof = "files_request::Work", tags = "1, 2, 3, 4")]
+    pub work: ::core::option::Option<files_request::Work>,
+}
+/// Nested message and enum types in `FilesRequest`.
+pub mod files_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Work {
+        /// Writes an archive of what a path names.
+        #[prost(message, tag = "1")]
+        Pack(super::Pack),
+        /// Reads an archive that one `pack` has made, and puts it where `docker cp` would.
+        #[prost(message, tag = "2")]
+        Unpack(super::Unpack),
+        /// Reads any archive, and puts its entries into a folder that is there.
+        #[prost(message, tag = "3")]
+        Extract(super::Unpack),
+        /// Writes an archive of the whole root.
+        #[prost(message, tag = "4")]
+        Export(super::Export),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pack {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// Whether a link at the path's end is followed.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unpack {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// Whether files get the owners that the archive names, and are root's otherwise.
+    #[prost(bool, tag = "2")]
+    pub owners: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Export {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecInput {
-    #[prost(oneof = "exec_input::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "exec_input::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<exec_input::Kind>,
 }
 /// Nested message and enum types in `ExecInput`.
@@ -71,6 +113,8 @@ pub mod exec_input {
         Resize(super::TtySize),
         #[prost(int32, tag = "6")]
         Signal(i32),
+        #[prost(message, tag = "7")]
+        Files(super::FilesRequest),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -325,6 +369,33 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Exec"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Does a piece of work on the box's files, in a process of its own. The first input is `files`. What follows is as
+        /// with `Exec`: its standard input and output carry an archive or a list, its standard error says what failed.
+        /// Without its client it is killed.
+        pub async fn files(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ExecInput>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExecOutput>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/Files",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Files"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Every process in the box.
         pub async fn processes(
             &mut self,
@@ -426,6 +497,19 @@ pub mod agent_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ExecInput>>,
         ) -> std::result::Result<tonic::Response<Self::ExecStream>, tonic::Status>;
+        /// Server streaming response type for the Files method.
+        type FilesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExecOutput, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Does a piece of work on the box's files, in a process of its own. The first input is `files`. What follows is as
+        /// with `Exec`: its standard input and output carry an archive or a list, its standard error says what failed.
+        /// Without its client it is killed.
+        async fn files(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExecInput>>,
+        ) -> std::result::Result<tonic::Response<Self::FilesStream>, tonic::Status>;
         /// Every process in the box.
         async fn processes(
             &self,
@@ -591,6 +675,50 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExecSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.agent.v1.Agent/Files" => {
+                    #[allow(non_camel_case_types)]
+                    struct FilesSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::StreamingService<super::ExecInput>
+                    for FilesSvc<T> {
+                        type Response = super::ExecOutput;
+                        type ResponseStream = T::FilesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::ExecInput>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::files(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FilesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod attach;
+mod cp;
 mod create;
 mod df;
 mod doctor;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Attach(attach::Attach),
     /// Run a command in a running box
     Exec(exec::Exec),
+    /// Copy files between here and a running box
+    Cp(cp::Cp),
     /// List boxes
     Ps(ps::Ps),
     /// Show what a box has written
@@ -122,6 +125,7 @@ impl Command {
             Self::Start(command) => block_on(command.run(&engine)),
             Self::Attach(command) => block_on(command.run(&engine)),
             Self::Exec(command) => block_on(command.run(&engine)),
+            Self::Cp(command) => block_on(command.run(&engine)),
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),
             Self::Stop(command) => block_on(command.run(&engine)),

@@ -1,8 +1,8 @@
 //! The files of an archive, put away while it streams by.
 
 use crate::manifest::{Descriptor, MAX_MANIFEST, MAX_STORED};
-use a3s_box_tar::{Entry, EntryKind, TarReader};
 use crate::{Digest, ImageError, ImageStore, Result};
+use a3s_box_tar::{Entry, EntryKind, TarReader};
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 

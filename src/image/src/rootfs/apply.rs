@@ -5,8 +5,8 @@
 use super::Limits;
 use super::erofs::{Output, device, stored_xattrs};
 use super::tree::{Directory, Kind, Meta, Refused, Tree};
-use a3s_box_tar::{Entry, EntryKind, SparseMap, TarReader, names};
 use crate::{ImageError, Result};
+use a3s_box_tar::{Entry, EntryKind, SparseMap, TarReader, names};
 use std::io::BufRead;
 
 const WHITEOUT: &[u8] = b".wh.";

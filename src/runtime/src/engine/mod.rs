@@ -1,10 +1,12 @@
 //! The runtime's one door: [`Engine`], with one file for each verb.
 
 mod attach;
+mod cp;
 mod create;
 mod df;
 mod doctor;
 mod exec;
+mod files;
 mod history;
 mod image;
 mod images;
@@ -33,6 +35,7 @@ mod top;
 mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
+pub use cp::{CopyEnd, CopyOptions};
 pub use df::Usage;
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
 pub use history::LayerStep;

@@ -1,6 +1,7 @@
 //! The agent protocol, served to the host: one file for each call.
 
 mod exec;
+mod files;
 mod hello;
 mod processes;
 mod shutdown;
@@ -124,6 +125,15 @@ impl Agent for Service {
         request: Request<Streaming<ExecInput>>,
     ) -> Result<Response<Self::ExecStream>, Status> {
         exec::exec(self.0.call(), request.into_inner()).await.map(Response::new)
+    }
+
+    type FilesStream = exec::Outputs;
+
+    async fn files(
+        &self,
+        request: Request<Streaming<ExecInput>>,
+    ) -> Result<Response<Self::FilesStream>, Status> {
+        files::files(self.0.call(), request.into_inner()).await.map(Response::new)
     }
 
     async fn processes(&self, _: Request<ProcessesRequest>) -> Result<Response<ProcessesReply>, Status> {
