@@ -62,6 +62,9 @@ pub(crate) struct BoxArgs {
     network: NetworkArgs,
     #[command(flatten)]
     health: HealthArgs,
+    /// How much of the command's output is kept: `max-size=SIZE` of a file (16m), `max-file=COUNT` of them (2)
+    #[arg(long, value_name = "NAME=VALUE")]
+    log_opt: Vec<String>,
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
@@ -124,6 +127,7 @@ impl BoxArgs {
         config.no_new_privs = no_new_privs(&self.security_opt)?;
         config.network = self.network.config(config.network)?;
         config.health = self.health.config(config.health);
+        config.log = config.log.with(&self.log_opt)?;
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;

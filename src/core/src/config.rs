@@ -1,8 +1,8 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, NetworkConfig, Result, Signal,
-    TeeConfig, VmmChoice,
+    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, LogConfig, NetworkConfig, Result,
+    Signal, TeeConfig, VmmChoice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,9 @@ pub struct BoxConfig {
     /// Its health check.
     #[serde(default)]
     pub health: HealthConfig,
+    /// How much of its output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
     /// Seconds the guest may take to come up; by default as many as the accelerator needs.
     pub boot_timeout: Option<u32>,
 }
@@ -95,6 +98,7 @@ impl BoxConfig {
             tee: None,
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
+            log: LogConfig::default(),
             boot_timeout: None,
         }
     }
@@ -155,6 +159,7 @@ impl BoxConfig {
         }
         self.network.validate()?;
         self.health.validate()?;
+        self.log.validate()?;
         self.hostname.as_deref().map_or(Ok(()), validate_hostname)
     }
 }

@@ -27,7 +27,7 @@ pub use error::{BoxError, ErrorKind, Result};
 pub use exec::{ExecRequest, TtySize};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use id::{BoxId, HostProcess};
-pub use log::{LogRecord, LogStream};
+pub use log::{LogConfig, LogRecord, LogStream};
 pub use name::BoxName;
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,

@@ -1,6 +1,6 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, HealthCheck, Kernel, NetSpec, Signal, Vmm};
+use crate::{Accel, BoxId, Bytes, ExecRequest, HealthCheck, Kernel, LogConfig, NetSpec, Signal, Vmm};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -52,6 +52,9 @@ pub struct ShimSpec {
     /// How to see whether the container process is well, where that is to be seen.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// How much of the container process's output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
     /// What the guest needs to know.
     pub boot: BootSpec,
 }

@@ -4,8 +4,9 @@
 use crate::boot::{Guest, NotUp, boot};
 use crate::end;
 use crate::health::{self, Checked};
+use crate::log::Log;
 use crate::network;
-use crate::output::{Clients, Log};
+use crate::output::Clients;
 use crate::proxy;
 use crate::serve::{self, Command};
 use crate::status::{StatusFile, now};
@@ -48,10 +49,11 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
     let (quit, quitting) = watch::channel(false);
     let serving = tokio::spawn(serve::clients(listener, commands_in.clone(), input_in, quitting));
     tokio::spawn(stop_on_sigterm(commands_in));
+    let log = Log::open("log", spec.log)?;
     let mut life = Life {
         spec,
         status,
-        log: Log::open()?,
+        log,
         clients: Clients::default(),
         commands,
         waiting: Vec::new(),

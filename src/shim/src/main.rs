@@ -14,6 +14,7 @@ mod cpio;
 mod end;
 mod health;
 mod life;
+mod log;
 mod network;
 mod output;
 mod probe;

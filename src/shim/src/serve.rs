@@ -125,8 +125,9 @@ impl Service {
             ) => {
                 drop(self.input.send(input).await);
             }
-            // Starting processes is the guest's to serve, and the container process is joined already.
-            Some(exec_input::Kind::Start(_) | exec_input::Kind::JoinMain(_)) | None => {}
+            // What begins something is the guest's to serve, and the container process is joined already.
+            Some(exec_input::Kind::Start(_) | exec_input::Kind::JoinMain(_) | exec_input::Kind::Files(_))
+            | None => {}
         }
     }
 }

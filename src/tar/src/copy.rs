@@ -25,7 +25,7 @@ pub fn copy_to(
     tar: &mut TarReader<impl BufRead>,
 ) -> Result<(), CopyError> {
     let failed = |e: Errno| CopyError::new("write", path, e.into());
-    let Some(first) = tar.next()? else { return Err(CopyError::refuse(path, "the archive is empty")) };
+    let Some(first) = tar.next_entry()? else { return Err(CopyError::refuse(path, "the archive is empty")) };
     let of_folder = first.kind == EntryKind::Directory;
     let named = if path.is_empty() { &b"."[..] } else { path };
     let find = |path: &[u8], flags| openat2(base, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
@@ -72,7 +72,7 @@ pub fn copy_to(
             _ => None,
         };
         unpacker.put(&entry, &to, link.as_deref(), tar)?;
-        next = tar.next()?;
+        next = tar.next_entry()?;
     }
     unpacker.finish()
 }
@@ -94,7 +94,7 @@ pub fn extract_to(
         .map_err(|e| CopyError::new("unpack into", path, e.into()))?;
     let mut unpacker = Unpacker::new(folder.as_fd(), rules);
     unpacker.make_parents = true;
-    while let Some(entry) = tar.next()? {
+    while let Some(entry) = tar.next_entry()? {
         unpacker.account(&entry)?;
         let own = |path: &[u8]| -> Result<Vec<u8>, CopyError> {
             crate::names(path)
@@ -158,7 +158,7 @@ fn over(
     unpacker.account(first)?;
     fill(&file, path, *size, sparse.as_ref(), tar)?;
     unpacker.dress(file.as_fd(), first, path)?;
-    match tar.next()? {
+    match tar.next_entry()? {
         None => Ok(()),
         Some(more) => Err(CopyError::refuse(&more.path, "it does not belong to what is copied")),
     }

@@ -71,7 +71,7 @@ impl Source {
     }
 
     fn open(&self, flags: OFlags) -> io::Result<OwnedFd> {
-        let Some(name) = &self.name else { return Ok(self.folder.try_clone()?) };
+        let Some(name) = &self.name else { return self.folder.try_clone() };
         let follow = if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = flags | follow | OFlags::CLOEXEC;
         Ok(openat2(&self.folder, &name[..], flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?)

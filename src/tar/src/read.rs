@@ -107,7 +107,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// The next entry, or `None` at the end of the archive, where everything after the end mark is read too.
-    pub fn next(&mut self) -> Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();
         let mut long_path = None;
         let mut long_link = None;

@@ -6,7 +6,7 @@ use crate::testing::{Archive, header};
 fn entries(tar: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
     let mut reader = TarReader::new("the test", tar);
     let mut entries = Vec::new();
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_entry()? {
         let mut content = Vec::new();
         reader.read_to_end(&mut content).map_err(|e| TarError::read("the test", e))?;
         entries.push((entry, content));

@@ -243,11 +243,11 @@ mod tests {
         let mut reader = TarReader::new("x", &tar[..]);
         let mut contents = Vec::new();
         for entry in &all {
-            let read = reader.next().unwrap().unwrap();
+            let read = reader.next_entry().unwrap().unwrap();
             assert_eq!(format!("{read:?}"), format!("{entry:?}"));
             reader.read_to_end(&mut contents).unwrap();
         }
-        assert!(reader.next().unwrap().is_none());
+        assert!(reader.next_entry().unwrap().is_none());
         assert_eq!(contents, b"helloabc");
     }
 

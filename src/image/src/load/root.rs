@@ -67,7 +67,7 @@ fn unpack(thing: &str, compression: Compression, pipe: Pipe) -> Result<Digest> {
         BufReader::with_capacity(BUFFER, Hashed { inner: decoded, hasher: Hasher::default() }),
     );
     let mut entries = 0;
-    while tar.next()?.is_some() {
+    while tar.next_entry()?.is_some() {
         entries += 1;
     }
     if entries == 0 {

@@ -38,7 +38,7 @@ impl<'a> Applier<'a> {
     pub(super) fn layer(&mut self, name: &str, source: impl BufRead) -> Result<()> {
         self.tree.next_layer();
         let mut tar = TarReader::new(name, source);
-        while let Some(entry) = tar.next()? {
+        while let Some(entry) = tar.next_entry()? {
             self.account(name, &entry)?;
             let shown = String::from_utf8_lossy(&entry.path).into_owned();
             self.entry(name, entry, &mut tar)?

@@ -44,6 +44,7 @@ pub use images::ImageFilter;
 pub use info::{Info, MachineInfo};
 pub use input::ProcessInput;
 pub use inspect::BoxView;
+pub use logs::LogRange;
 pub use pull::PullOptions;
 pub(crate) use start::mkfs_path;
 pub use top::ProcessInfo;
