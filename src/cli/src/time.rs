@@ -180,20 +180,11 @@ mod tests {
             assert_eq!(point(text).unwrap() as f64 / 1e6, seconds, "{text}");
         }
         let ago = now() - point("1h30m0.5s").unwrap();
-        assert!((5_400_500_000..5_400_900_000).contains(&ago), "{ago}");
-        for bad in [
-            "",
-            "x",
-            "10",
-            "10x",
-            "m",
-            "1.",
-            "2024-13-01",
-            "2024-1-1",
-            "2024-01-01T25:00",
-            "2024-01-01T1:1:1:1",
-        ] {
-            assert!(point(bad).is_err() || bad == "10", "{bad}");
+        assert!((5_400_400_000..5_400_900_000).contains(&ago), "{ago}");
+        for bad in
+            ["", "x", "10x", "m", "1.", "2024-13-01", "2024-1-1", "2024-01-01T25:00", "2024-01-01T1:1:1:1"]
+        {
+            assert!(point(bad).is_err(), "{bad}");
         }
         assert_eq!(rfc3339_nanos(1_732_500_000_250_000), "2024-11-25T02:00:00.250000000Z");
     }

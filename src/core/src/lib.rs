@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod health;
 mod id;
+mod job;
 mod log;
 mod name;
 mod net;
@@ -27,6 +28,7 @@ pub use error::{BoxError, ErrorKind, Result};
 pub use exec::{ExecRequest, TtySize};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use id::{BoxId, HostProcess};
+pub use job::{JOB_LOG, JobExit, JobName, JobRecord};
 pub use log::{LogConfig, LogRecord, LogStream};
 pub use name::BoxName;
 pub use net::{

@@ -4,6 +4,7 @@
 use crate::boot::{Guest, NotUp, boot};
 use crate::end;
 use crate::health::{self, Checked};
+use crate::jobs::Jobs;
 use crate::log::Log;
 use crate::network;
 use crate::output::Clients;
@@ -47,13 +48,16 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
     let (input_in, input) = mpsc::channel(2);
     let listener = listener(shim)?;
     let (quit, quitting) = watch::channel(false);
-    let serving = tokio::spawn(serve::clients(listener, commands_in.clone(), input_in, quitting));
+    let jobs = Jobs::open()?;
+    let serving =
+        tokio::spawn(serve::clients(listener, commands_in.clone(), input_in, jobs.clone(), quitting));
     tokio::spawn(stop_on_sigterm(commands_in));
     let log = Log::open("log", spec.log)?;
     let mut life = Life {
         spec,
         status,
         log,
+        jobs,
         clients: Clients::default(),
         commands,
         waiting: Vec::new(),
@@ -92,6 +96,7 @@ struct Life {
     spec: ShimSpec,
     status: StatusFile,
     log: Log,
+    jobs: Jobs,
     clients: Clients,
     commands: mpsc::Receiver<Command>,
     /// Who waits for the end.
@@ -143,6 +148,7 @@ impl Life {
             Ok(mut guest) => {
                 self.status.started(self.spec.health.is_some())?;
                 self.running = true;
+                self.jobs.begin(guest.agent.clone());
                 self.clients.tell(attach_event::Kind::Running(Running {})).await;
                 let exit = self.run(&mut vmm, &mut guest).await;
                 self.put_away(&mut vmm, &mut guest.agent, &exit).await;
@@ -151,6 +157,7 @@ impl Life {
         };
         proxy.abort();
         vmm.kill().await;
+        self.jobs.end().await;
         Ok(exit)
     }
 

@@ -13,6 +13,7 @@ mod console;
 mod cpio;
 mod end;
 mod health;
+mod jobs;
 mod life;
 mod log;
 mod network;

@@ -1,9 +1,12 @@
 //! `shim.sock`: what clients may ask of a shim. Every wish becomes a [`Command`] to the run.
 
+use crate::jobs::Jobs;
 use crate::output::Client;
-use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, exec_input};
+use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, Start, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
-use a3s_box_agent::proto::shim::{AttachEvent, End, EndReply, StopRequest};
+use a3s_box_agent::proto::shim::{
+    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, StopRequest, job_input, job_reply,
+};
 use a3s_box_agent::{MAX_MESSAGE, serve_until};
 use std::time::Duration;
 use tokio::net::UnixListener;
@@ -29,6 +32,7 @@ pub(crate) enum Command {
 struct Service {
     commands: mpsc::Sender<Command>,
     input: mpsc::Sender<ExecInput>,
+    jobs: Jobs,
 }
 
 /// Serves clients until `quit` changes; then until the calls under way have their answers.
@@ -36,9 +40,10 @@ pub(crate) async fn clients(
     listener: UnixListener,
     commands: mpsc::Sender<Command>,
     input: mpsc::Sender<ExecInput>,
+    jobs: Jobs,
     mut quit: watch::Receiver<bool>,
 ) {
-    let service = Service { commands, input };
+    let service = Service { commands, input, jobs };
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -107,6 +112,50 @@ impl Shim for Service {
         answer.await.map_err(|_| over())??;
         Ok(Response::new(SignalReply {}))
     }
+
+    async fn start_job(&self, request: Request<Start>) -> Result<Response<JobReply>, Status> {
+        let result = match self.jobs.start(request.into_inner()).await? {
+            Ok(number) => job_reply::Result::Job(number),
+            Err(failed) => job_reply::Result::Failed(failed),
+        };
+        Ok(Response::new(JobReply { result: Some(result) }))
+    }
+
+    type AttachJobStream = ReceiverStream<Result<AttachEvent, Status>>;
+
+    async fn attach_job(
+        &self,
+        request: Request<Streaming<JobInput>>,
+    ) -> Result<Response<Self::AttachJobStream>, Status> {
+        let mut inputs = request.into_inner();
+        let Some(job_input::Kind::Job(number)) = inputs.message().await?.and_then(|input| input.kind) else {
+            return Err(Status::invalid_argument("the first input does not name a job"));
+        };
+        let (client, events) = mpsc::channel(UNREAD);
+        let input = self.jobs.join(number, client).await?;
+        tokio::spawn(async move {
+            while let Ok(Some(JobInput { kind: Some(job_input::Kind::Input(next)) })) = inputs.message().await
+            {
+                if is_input(&next) && input.send(next).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+
+    async fn signal_job(&self, request: Request<JobSignal>) -> Result<Response<SignalReply>, Status> {
+        let JobSignal { job, signal } = request.into_inner();
+        self.jobs.signal(job, signal).await.map(|()| Response::new(SignalReply {}))
+    }
+}
+
+/// Whether this is for a process that runs already, and may have to wait until it reads.
+fn is_input(input: &ExecInput) -> bool {
+    matches!(
+        input.kind,
+        Some(exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_))
+    )
 }
 
 impl Service {
@@ -120,14 +169,9 @@ impl Service {
                     drop(answer.await);
                 }
             }
-            Some(
-                exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_),
-            ) => {
-                drop(self.input.send(input).await);
-            }
+            _ if is_input(&input) => drop(self.input.send(input).await),
             // What begins something is the guest's to serve, and the container process is joined already.
-            Some(exec_input::Kind::Start(_) | exec_input::Kind::JoinMain(_) | exec_input::Kind::Files(_))
-            | None => {}
+            _ => {}
         }
     }
 }
