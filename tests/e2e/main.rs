@@ -12,6 +12,7 @@ mod forms;
 mod harness;
 mod health;
 mod images;
+mod jobs;
 mod kills;
 mod lifecycle;
 mod network;

@@ -13,7 +13,7 @@ const CLI_ALONE: &[&str] = &["mod", "version"];
 /// What the engine does that is no command of its own, yet.
 const ENGINE_ALONE: &[&str] = &["mod", "input", "files"];
 /// Commands that are several of the engine's verbs in a row.
-const COMPOSED: &[&str] = &["run", "restart"];
+const COMPOSED: &[&str] = &["run", "restart", "shell"];
 
 pub(crate) fn run() -> Result<()> {
     let mut long = Vec::new();

@@ -8,6 +8,7 @@ mod boundary;
 mod box_args;
 mod commands;
 mod console;
+mod detach;
 mod failure;
 mod file;
 mod health_args;

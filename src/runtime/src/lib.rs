@@ -22,8 +22,8 @@ mod sys;
 pub use a3s_box_net::Explanation;
 pub use engine::{
     Attachment, BoxView, CopyEnd, CopyOptions, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus,
-    ImageFilter, ImageView, Info, LayerStep, LayersView, LogRange, MachineInfo, ProcessInfo, ProcessInput,
-    PullOptions, RunEnd, RunEvent, Usage,
+    ImageFilter, ImageView, Info, JobStart, JobView, LayerStep, LayersView, LogRange, MachineInfo,
+    ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage,
 };
 pub use home::Home;
 pub use networks::NetworkView;

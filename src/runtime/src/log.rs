@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_secs(60);
 /// What takes the records, one by one. Its error ends the reading.
 pub(crate) type Sink<'a, T> = &'a mut dyn FnMut(&T) -> io::Result<()>;
 
+/// Whether whoever writes a log still does. It is asked while the box runs.
+pub(crate) type Runs<'a> = &'a dyn Fn() -> io::Result<bool>;
+
 /// A place in a log of records `T`.
 pub(crate) struct Cursor<T> {
     /// The oldest first.
@@ -101,16 +104,18 @@ impl<T: DeserializeOwned> Cursor<T> {
         Ok(())
     }
 
-    /// Hands over what is added, until the run is over or, where there is one, the deadline has passed.
+    /// Hands over what is added, until the run is over, the writer has ended or, where there is one, the deadline has
+    /// passed.
     pub(crate) fn follow(
         &mut self,
         watch: &OwnedFd,
+        runs: Runs<'_>,
         deadline: Option<Instant>,
         sink: Sink<'_, T>,
     ) -> io::Result<()> {
         loop {
             // Asked before reading: what was written before the end is then read after it.
-            let shim = self.shim()?;
+            let shim = if runs()? { self.shim()? } else { None };
             self.read(sink)?;
             let Some(shim) = shim else { return Ok(()) };
             let pid = Pid::from_raw(shim.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());

@@ -130,6 +130,10 @@ impl Running {
         self.child.stdout.take().unwrap()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the command itself, as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

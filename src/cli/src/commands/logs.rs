@@ -1,15 +1,15 @@
-//! `logs`: what a box has written.
+//! `logs`: what a box or a job has written.
 
 use crate::stream::{self, Target};
 use crate::time;
-use a3s_box_core::{LogRecord, LogStream, Result};
+use a3s_box_core::{JobName, LogRecord, LogStream, Result};
 use a3s_box_runtime::{Engine, LogRange};
 use clap::Args;
 use std::io;
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// Go on until the box ends
+    /// Go on until the end
     #[arg(short, long)]
     follow: bool,
     /// Show only the last lines: a number, or all
@@ -24,8 +24,8 @@ pub(crate) struct Logs {
     /// Show when each line was written
     #[arg(short, long)]
     timestamps: bool,
-    /// Box, by name or id
-    #[arg(value_name = "BOX")]
+    /// Box, by name or id, or a job (BOX%NUMBER)
+    #[arg(value_name = "BOX|JOB")]
     name: String,
 }
 
@@ -46,10 +46,14 @@ impl Logs {
         let range = LogRange { tail: self.tail.0, since: self.since, until: self.until, follow: self.follow };
         let mut printer = Printer { timestamps: self.timestamps, open: [false; 2] };
         let mut reading = true;
-        let shown = engine.logs(&self.name, range, &mut |record| {
+        let mut sink = |record: &LogRecord| {
             reading = printer.print(record).map_err(io::Error::other)?;
             if reading { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-        });
+        };
+        let shown = match JobName::parse(&self.name)? {
+            Some(job) => engine.job_logs(&job, range, &mut sink),
+            None => engine.logs(&self.name, range, &mut sink),
+        };
         // `logs -f | head` ends with head, and that is no failure of ours.
         match shown {
             Err(_) if !reading => Ok(stream::BROKEN_PIPE),

@@ -12,6 +12,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod jobs;
 mod kill;
 mod load;
 mod login;
@@ -28,6 +29,8 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod shell;
+mod signal;
 mod start;
 mod stop;
 mod tag;
@@ -48,21 +51,27 @@ pub(crate) enum Command {
     Create(create::Create),
     /// Start boxes that do not run
     Start(start::Start),
-    /// Join the command of a running box
+    /// Join the command of a running box, or a job
     Attach(attach::Attach),
     /// Run a command in a running box
     Exec(exec::Exec),
+    /// Open a shell in a running box
+    Shell(shell::Shell),
+    /// List what was left running in boxes with `exec -d`
+    Jobs(jobs::Jobs),
+    /// Send a signal to jobs
+    Signal(signal::SignalJob),
     /// Copy files between here and a running box
     Cp(cp::Cp),
     /// List boxes
     Ps(ps::Ps),
-    /// Show what a box has written
+    /// Show what a box or a job has written
     Logs(logs::Logs),
     /// Stop boxes
     Stop(stop::Stop),
     /// Stop boxes and start them again
     Restart(restart::Restart),
-    /// Wait until boxes have ended, and print their exit codes
+    /// Wait until boxes or jobs have ended, and print their exit codes
     Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
@@ -125,6 +134,9 @@ impl Command {
             Self::Start(command) => block_on(command.run(&engine)),
             Self::Attach(command) => block_on(command.run(&engine)),
             Self::Exec(command) => block_on(command.run(&engine)),
+            Self::Shell(command) => block_on(command.run(&engine)),
+            Self::Jobs(command) => command.run(&engine),
+            Self::Signal(command) => block_on(command.run(&engine)),
             Self::Cp(command) => block_on(command.run(&engine)),
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),

@@ -1,10 +1,10 @@
 //! `logs`: what the container process wrote, as the shim kept it.
 
-use super::{Engine, now};
+use super::{Engine, jobs, now};
 use crate::home::BoxFolder;
-use crate::log::{Cursor, Sink};
+use crate::log::{Cursor, Runs, Sink};
 use crate::state::State;
-use a3s_box_core::{BoxError, LogConfig, LogRecord, Result};
+use a3s_box_core::{BoxError, JOB_LOG, JobName, JobRecord, LogConfig, LogRecord, Result};
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -30,16 +30,29 @@ impl Engine {
     pub fn logs(&self, name: &str, range: LogRange, sink: Sink<'_, LogRecord>) -> Result<()> {
         let record = State::read(&self.home)?.find(name)?.clone();
         let folder = self.home.folder(&record.id);
-        show(&folder, "log", record.config.log, range, sink)
+        show(&folder, "log", record.config.log, &|| Ok(true), range, sink)
             .map_err(|e| BoxError::io(format!("cannot read the log of box {}", record.name), e))
+    }
+
+    /// Hands `range` of what a job wrote to `sink`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Engine::logs`].
+    pub fn job_logs(&self, job: &JobName, range: LogRange, sink: Sink<'_, LogRecord>) -> Result<()> {
+        let (record, _) = self.job(job)?;
+        let folder = self.home.folder(&record.id);
+        let runs = || Ok(jobs::read(folder.path(), job.number)?.is_some_and(|job| job.exit.is_none()));
+        show(&folder, &JobRecord::stem(job.number), JOB_LOG, &runs, range, sink)
+            .map_err(|e| BoxError::io(format!("cannot read the log of {}", jobs::of(job)), e))
     }
 }
 
-/// Hands `range` of the log `stem` in a box's folder to `sink`.
-pub(super) fn show(
+/// Hands `range` of the log `stem` in a box's folder to `sink`; what `runs` says of its writer counts while the box runs.
+fn show(
     folder: &BoxFolder,
     stem: &str,
     config: LogConfig,
+    runs: Runs<'_>,
     range: LogRange,
     sink: Sink<'_, LogRecord>,
 ) -> io::Result<()> {
@@ -62,7 +75,8 @@ pub(super) fn show(
         None => Ok(()),
         Some(watch) => {
             let left = range.until.map(|until| Duration::from_micros(until.saturating_sub(now())));
-            cursor.follow(&watch, left.map(|left| Instant::now() + left), wanted)
+            let deadline = left.map(|left| Instant::now() + left);
+            cursor.follow(&watch, runs, deadline, wanted)
         }
     });
     if over { Ok(()) } else { shown }
