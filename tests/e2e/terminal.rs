@@ -105,7 +105,9 @@ fn a_terminal_can_be_left_and_the_box_and_its_processes_run_on() {
 
     let mut terminal = Terminal::run(home.a3s(&["shell", "-e", "PS1=shell> ", "d"]), 24, 80);
     terminal.expect("shell> ");
-    terminal.type_in("exec sleep 4321\r\x10\x11");
+    terminal.type_in("echo go\"\"ing; exec sleep 4321\r");
+    terminal.expect("going\r\n");
+    terminal.type_in("\x10\x11");
     terminal.expect("read escape sequence");
     assert_eq!(terminal.wait(), 0);
     crate::harness::eventually("a process that runs on", || {

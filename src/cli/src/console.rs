@@ -76,10 +76,10 @@ pub(crate) async fn feed(
                     Some(keys) => keys.pass(&chunk),
                     None => (chunk, false),
                 };
+                input.stdin(&bytes).await;
                 if typed {
                     return true;
                 }
-                input.stdin(&bytes).await;
             }
             input.close_stdin().await;
             false

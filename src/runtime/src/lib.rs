@@ -21,9 +21,9 @@ mod sys;
 
 pub use a3s_box_net::Explanation;
 pub use engine::{
-    Attachment, BoxView, CopyEnd, CopyOptions, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus,
-    ImageFilter, ImageView, Info, JobStart, JobView, LayerStep, LayersView, LogRange, MachineInfo,
-    ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage,
+    Attachment, BoxStats, BoxView, Change, CopyEnd, CopyOptions, Engine, ExecConfig, ExecEvent, ExecSession,
+    ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView, LayerStep, LayersView, LogRange,
+    MachineInfo, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage,
 };
 pub use home::Home;
 pub use networks::NetworkView;

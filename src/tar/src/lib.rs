@@ -20,7 +20,7 @@ mod write;
 
 pub use copy::{copy_to, extract_to};
 pub use error::{CopyError, Result, TarError};
-pub use pack::{Packing, Source, pack};
+pub use pack::{Packing, Source, Standing, pack};
 pub use read::{Entry, EntryKind, MAX_PATH, Mtime, TarReader, Xattr};
 pub use sparse::SparseMap;
 pub use unpack::Unpacking;

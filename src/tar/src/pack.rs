@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat, 
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 /// How much of a file is read at once.
 const CHUNK: usize = 256 << 10;
@@ -26,6 +27,53 @@ pub struct Packing {
     pub one_file_system: bool,
     /// Paths below the top that are left out.
     pub omit: Vec<Vec<u8>>,
+    /// The top is the upper folder of an overlay that is seen as a whole here: what it holds is packed as an OCI layer.
+    pub overlay: Option<Rc<OwnedFd>>,
+}
+
+/// What overlayfs notes of a folder in the upper layer (Documentation/filesystems/overlayfs.rst).
+const OPAQUE: &str = "trusted.overlay.opaque";
+const REDIRECT: &str = "trusted.overlay.redirect";
+/// How an OCI layer says that something is gone, and that all below a folder is.
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE_WHITEOUT: &[u8] = b"/.wh..wh..opq";
+
+/// How a folder in an overlay's upper layer stands to the layers below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It adds to what they have there.
+    Merged,
+    /// It hides what they have there.
+    Opaque,
+    /// What they have elsewhere, renamed, is seen in it, too.
+    Moved,
+}
+
+impl Standing {
+    /// That of an open folder.
+    ///
+    /// # Errors
+    /// Those of fgetxattr(2).
+    pub fn of(folder: BorrowedFd<'_>) -> io::Result<Self> {
+        let has = |name: &str| {
+            let mut value = Vec::with_capacity(MAX_XATTR);
+            match rustix::fs::fgetxattr(folder, name, spare_capacity(&mut value)) {
+                Ok(_) => Ok(value != b"n"),
+                Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+                Err(e) => Err(e),
+            }
+        };
+        Ok(match () {
+            () if has(REDIRECT)? => Self::Moved,
+            () if has(OPAQUE)? => Self::Opaque,
+            () => Self::Merged,
+        })
+    }
+
+    /// Whether what `stat` describes in an upper layer says that something below is gone.
+    pub fn is_whiteout(stat: &Stat) -> bool {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+    }
 }
 
 /// A file or folder to be packed: what is called `name` in `folder`, or that folder itself.
@@ -113,6 +161,8 @@ struct Frame {
     /// Its length in the path of what is packed.
     length: usize,
     names: std::vec::IntoIter<Vec<u8>>,
+    /// Whether it lies in an overlay's upper layer, rather than in the whole.
+    upper: bool,
 }
 
 /// Puts entries into an archive.
@@ -135,10 +185,13 @@ impl<'a, W: Write> Packer<'a, W> {
     /// Packs the folder `top` and all below it.
     fn tree(&mut self, top: OwnedFd, called: &[u8]) -> Result<(), CopyError> {
         let mut path = called.to_vec();
+        let upper = self.packing.overlay.is_some();
         let names = self.folder(&top, &path)?;
         // What is opened again is found from here.
         let root = top.try_clone().map_err(|e| CopyError::new("read", &path, e))?;
-        let mut frames = vec![Frame { folder: Some(top), length: path.len(), names: names.into_iter() }];
+        let whole = self.packing.overlay.clone();
+        let mut frames =
+            vec![Frame { folder: Some(top), length: path.len(), names: names.into_iter(), upper }];
         while let Some(depth) = frames.len().checked_sub(1) {
             let frame = &mut frames[depth];
             path.truncate(frame.length);
@@ -160,7 +213,8 @@ impl<'a, W: Write> Packer<'a, W> {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
                 let below = if below.is_empty() { b".".to_vec() } else { below };
-                frame.folder = Some(openat2(&root, below, flags, Mode::empty(), resolve).map_err(failed)?);
+                let root = if frame.upper { &root } else { whole.as_deref().unwrap_or(&root) };
+                frame.folder = Some(openat2(root, below, flags, Mode::empty(), resolve).map_err(failed)?);
             }
             let Some(folder) = frame.folder.as_ref() else { continue };
             let stat = match rustix::fs::statat(folder, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
@@ -172,19 +226,40 @@ impl<'a, W: Write> Packer<'a, W> {
                 let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 Ok(rustix::fs::openat(folder, &name[..], flags, Mode::empty())?)
             };
+            if frame.upper && Standing::is_whiteout(&stat) {
+                let hidden = [&path[..path.len() - name.len()], WHITEOUT, &name].concat();
+                self.nothing(&hidden)?;
+                continue;
+            }
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 self.single(&open, &path, &stat)?;
                 continue;
             }
-            let inner = match open(OFlags::RDONLY | OFlags::DIRECTORY) {
+            let mut inner = match open(OFlags::RDONLY | OFlags::DIRECTORY) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(|e| CopyError::new("read", &path, e))?,
             };
+            let standing = if frame.upper {
+                Standing::of(inner.as_fd()).map_err(|e| CopyError::new("read", &path, e))?
+            } else {
+                Standing::Merged
+            };
+            let upper = frame.upper && standing != Standing::Moved;
+            if let (Standing::Moved, Some(whole)) = (standing, &whole) {
+                // From here on, what is seen is what there is.
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                let below = &path[called.len() + 1..];
+                inner = openat2(whole, below, flags, Mode::empty(), resolve).map_err(failed)?;
+            }
             let names = self.folder(&inner, &path)?;
+            if standing != Standing::Merged {
+                self.nothing(&[&path[..], OPAQUE_WHITEOUT].concat())?;
+            }
             if depth + 1 >= KEPT {
                 frames[depth + 1 - KEPT].folder = None;
             }
-            frames.push(Frame { folder: Some(inner), length: path.len(), names: names.into_iter() });
+            frames.push(Frame { folder: Some(inner), length: path.len(), names: names.into_iter(), upper });
         }
         Ok(())
     }
@@ -209,6 +284,21 @@ impl<'a, W: Write> Packer<'a, W> {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Packs an empty file, whose name is what it says.
+    fn nothing(&mut self, path: &[u8]) -> Result<(), CopyError> {
+        let kind = EntryKind::File { size: 0, sparse: None };
+        let entry = Entry {
+            path: path.to_vec(),
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Mtime::default(),
+            xattrs: Vec::new(),
+        };
+        self.out.entry(&entry).map_err(CopyError::out)
     }
 
     /// Packs what is no folder.

@@ -53,7 +53,7 @@ pub struct CloseStdin {}
 /// A piece of work on the box's files. Paths are the box's own, from its root.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesRequest {
-    #[prost(oneof = "files_request::Work", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "files_request::Work", tags = "1, 2, 3, 4, 5, 6")]
     pub work: ::core::option::Option<files_request::Work>,
 }
 /// Nested message and enum types in `FilesRequest`.
@@ -72,8 +72,18 @@ pub mod files_request {
         /// Writes an archive of the whole root.
         #[prost(message, tag = "4")]
         Export(super::Export),
+        /// Writes what was changed in the root since the image as an archive: an OCI layer.
+        #[prost(message, tag = "5")]
+        Layer(super::Layer),
+        /// Writes the names of what was changed: `A`, `C` or `D`, the path, and a NUL byte for each.
+        #[prost(message, tag = "6")]
+        Changes(super::Changes),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Layer {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Changes {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pack {
     #[prost(bytes = "bytes", tag = "1")]
@@ -187,6 +197,36 @@ pub struct Process {
 pub struct ProcessesReply {
     #[prost(message, repeated, tag = "1")]
     pub processes: ::prost::alloc::vec::Vec<Process>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsReply {
+    /// CLOCK_BOOTTIME in microseconds.
+    #[prost(uint64, tag = "1")]
+    pub at_us: u64,
+    /// Processor time of the box's processes.
+    #[prost(uint64, tag = "2")]
+    pub cpu_us: u64,
+    #[prost(uint32, tag = "3")]
+    pub cpus: u32,
+    /// Memory that is in use, and all there is, in bytes.
+    #[prost(uint64, tag = "4")]
+    pub memory: u64,
+    #[prost(uint64, tag = "5")]
+    pub memory_limit: u64,
+    /// Bytes received from and sent to the network.
+    #[prost(uint64, tag = "6")]
+    pub network_in: u64,
+    #[prost(uint64, tag = "7")]
+    pub network_out: u64,
+    /// Bytes read from and written to disks.
+    #[prost(uint64, tag = "8")]
+    pub disk_read: u64,
+    #[prost(uint64, tag = "9")]
+    pub disk_written: u64,
+    #[prost(uint32, tag = "10")]
+    pub pids: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignalRequest {
@@ -418,6 +458,28 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Processes"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the box uses of its machine, since it began.
+        pub async fn stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/Stats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Stats"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Sends a signal to the container process (pid 0) or to another process of the box.
         pub async fn signal(
             &mut self,
@@ -515,6 +577,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ProcessesRequest>,
         ) -> std::result::Result<tonic::Response<super::ProcessesReply>, tonic::Status>;
+        /// What the box uses of its machine, since it began.
+        async fn stats(
+            &self,
+            request: tonic::Request<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsReply>, tonic::Status>;
         /// Sends a signal to the container process (pid 0) or to another process of the box.
         async fn signal(
             &self,
@@ -762,6 +829,49 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProcessesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.agent.v1.Agent/Stats" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatsSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::StatsRequest>
+                    for StatsSvc<T> {
+                        type Response = super::StatsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StatsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::stats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

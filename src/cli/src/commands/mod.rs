@@ -1,11 +1,14 @@
 //! The commands, one a file.
 
 mod attach;
+mod commit;
 mod cp;
 mod create;
 mod df;
+mod diff;
 mod doctor;
 mod exec;
+mod export;
 mod history;
 mod image;
 mod images;
@@ -32,6 +35,7 @@ mod save;
 mod shell;
 mod signal;
 mod start;
+mod stats;
 mod stop;
 mod tag;
 mod top;
@@ -83,6 +87,14 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// List the processes in a box
     Top(top::Top),
+    /// Show what boxes use
+    Stats(stats::Stats),
+    /// List what was changed in a running box since its image
+    Diff(diff::Diff),
+    /// Write the root of a running box as a tar
+    Export(export::Export),
+    /// Make an image of what was changed in a running box
+    Commit(commit::Commit),
     /// Show where the published ports of a box are
     Port(port::Port),
     /// Say what a box may reach, and what it did on the network
@@ -137,6 +149,10 @@ impl Command {
             Self::Shell(command) => block_on(command.run(&engine)),
             Self::Jobs(command) => command.run(&engine),
             Self::Signal(command) => block_on(command.run(&engine)),
+            Self::Stats(command) => block_on(command.run(&engine)),
+            Self::Diff(command) => block_on(command.run(&engine)),
+            Self::Export(command) => block_on(command.run(&engine)),
+            Self::Commit(command) => block_on(command.run(&engine)),
             Self::Cp(command) => block_on(command.run(&engine)),
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),

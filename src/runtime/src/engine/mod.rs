@@ -1,11 +1,14 @@
 //! The runtime's one door: [`Engine`], with one file for each verb.
 
 mod attach;
+mod commit;
 mod cp;
 mod create;
 mod df;
+mod diff;
 mod doctor;
 mod exec;
+mod export;
 mod files;
 mod history;
 mod image;
@@ -31,6 +34,7 @@ mod rmi;
 mod save;
 mod signal;
 mod start;
+mod stats;
 mod stop;
 mod tag;
 mod top;
@@ -39,6 +43,7 @@ mod wait;
 pub use attach::{Attachment, RunEnd, RunEvent};
 pub use cp::{CopyEnd, CopyOptions};
 pub use df::Usage;
+pub use diff::Change;
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
 pub use history::LayerStep;
 pub use image::{ImageView, LayersView};
@@ -50,6 +55,7 @@ pub use jobs::{JobStart, JobView};
 pub use logs::LogRange;
 pub use pull::PullOptions;
 pub(crate) use start::mkfs_path;
+pub use stats::BoxStats;
 pub use top::ProcessInfo;
 
 use crate::Home;

@@ -114,6 +114,24 @@ pub(crate) fn errand(
     run_errand(prepare(), report, work)
 }
 
+/// As [`errand`], outside the box and with all rights: for what the box does not see of itself.
+pub(crate) fn outside_errand(
+    stdio: &Inner,
+    report: &OwnedFd,
+    work: impl FnOnce() -> Result<(), String>,
+) -> ! {
+    drop(std::panic::take_hook());
+    let prepare = || -> Result<(), Failure> {
+        sys::reset_signals();
+        std::fs::write("/proc/self/oom_score_adj", "0")
+            .map_err(|e| Failure::io("cannot set oom_score_adj", e))?;
+        let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
+        stdio.take(&root)?;
+        limit_resources()
+    };
+    run_errand(prepare(), report, work)
+}
+
 /// Tells whether this process is `prepared`, and does `work`.
 fn run_errand(
     prepared: Result<(), Failure>,

@@ -6,6 +6,7 @@ mod hello;
 mod processes;
 mod shutdown;
 mod signal;
+mod stats;
 
 use crate::boot::Times;
 use crate::process::{Container, Forked, Process, Started};
@@ -16,7 +17,7 @@ use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
     ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, ShutdownReply, ShutdownRequest,
-    SignalReply, SignalRequest,
+    SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -139,6 +140,11 @@ impl Agent for Service {
     async fn processes(&self, _: Request<ProcessesRequest>) -> Result<Response<ProcessesReply>, Status> {
         let _call = self.0.call();
         processes::processes().await.map(Response::new)
+    }
+
+    async fn stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        let _call = self.0.call();
+        stats::stats().map(Response::new)
     }
 
     async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {

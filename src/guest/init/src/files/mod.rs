@@ -1,14 +1,18 @@
-//! What is done with the box's files, in a child of init's that is in the box: archives are written to standard output
-//! and read from standard input.
+//! What is done with the box's files, in a child of init's: archives are written to standard output and read from
+//! standard input.
+
+mod changes;
 
 use crate::boot::{LOWER, UPPER};
 use a3s_box_agent::proto::agent::{Unpack, files_request::Work};
 use a3s_box_tar::{CopyError, Packing, Source, TarReader, TarWriter, Unpacking, copy_to, extract_to, pack};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::process::Pid;
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
+use std::rc::Rc;
 
 /// How much goes through a pipe at once.
 const BUFFER: usize = 256 << 10;
@@ -29,7 +33,7 @@ pub(crate) fn run(work: &Work, omit: Vec<Vec<u8>>) -> Result<(), String> {
             write(&source, &Packing { xattrs: XATTRS, ..Packing::default() })
         }
         Work::Export(_) => {
-            let packing = Packing { xattrs: ALL_XATTRS, one_file_system: true, omit };
+            let packing = Packing { xattrs: ALL_XATTRS, one_file_system: true, omit, overlay: None };
             write(&Source::content(root), &packing)
         }
         Work::Unpack(what) => {
@@ -38,8 +42,20 @@ pub(crate) fn run(work: &Work, omit: Vec<Vec<u8>>) -> Result<(), String> {
         Work::Extract(what) => {
             read(what, |tar, rules| extract_to(root.as_fd(), &relative(&what.path), RESOLVE, rules, tar))
         }
+        Work::Layer(_) | Work::Changes(_) => return Err("the box does not see its own layers".to_owned()),
     };
     done.map_err(|e| explain(&e))
+}
+
+/// Does `work` on the box's upper layer; why it failed, on one line. The box's first process is `main`.
+pub(crate) fn look(work: &Work, main: Pid) -> Result<(), String> {
+    let upper = open(&format!("{UPPER}/upper"))?;
+    if let Work::Changes(_) = work {
+        return changes::tell(upper, open(LOWER)?).map_err(|e| e.to_string());
+    }
+    let whole = open(&format!("/proc/{}/root", main.as_raw_nonzero()))?;
+    let packing = Packing { xattrs: ALL_XATTRS, overlay: Some(Rc::new(whole)), ..Packing::default() };
+    write(&Source::content(upper), &packing).map_err(|e| explain(&e))
 }
 
 /// What is in every box's root though neither its image nor anybody in it has put it there.
