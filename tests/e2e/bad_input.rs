@@ -157,7 +157,7 @@ fn a_guest_that_does_not_come_up_is_given_up_and_says_how_far_it_came() {
         find . | cpio -o -H newc --quiet > \"$1\"; rm -r $d";
     shell(script, &archive);
     let hangs = guest_files(&home, "hangs", &kernel, &fs::read(&archive).unwrap());
-    run(&hangs, "8").refused(&["within 8 s", "the guest is silent", "--boot-timeout"]);
+    run(&hangs, "8").refused(&["within 8 s", "it came as far as", "--boot-timeout"]);
 
     // No init at all: the kernel panics, and that is what is told.
     let panics = guest_files(&home, "panics", &kernel, b"");
@@ -230,4 +230,79 @@ fn a_damaged_state_is_refused_and_left_alone() {
         assert_eq!(fs::read_to_string(&records).unwrap(), text);
     }
     fs::remove_file(&records).unwrap();
+}
+
+#[test]
+fn a_box_without_its_folder_is_told_and_can_be_removed() {
+    let home = Home::new();
+    home.start("lost", &[], "exit 0");
+    let id = home.inspect("lost")["id"].as_str().unwrap().to_owned();
+    home.await_quiet();
+    fs::remove_dir_all(home.path().join("boxes").join(id)).unwrap();
+    assert_eq!(home.state("lost").unwrap(), "failed");
+    home.a3s(&["start", "lost"]).run().refused(&["lost is gone", "a3s-box rm lost"]);
+    home.a3s(&["logs", "lost"]).run().ok();
+    home.a3s(&["rm", "lost"]).run().ok();
+}
+
+#[test]
+fn a_process_that_has_the_pid_of_an_old_one_is_left_alone() {
+    let home = Home::new();
+    home.idle("p");
+    let id = home.inspect("p")["id"].as_str().unwrap().to_owned();
+    home.a3s(&["kill", "p"]).run().ok();
+    home.await_quiet();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    let file = home.path().join("boxes").join(id).join("status.json");
+    let mut status: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for who in ["shim", "vmm"] {
+        status[who]["pid"] = other.id().into();
+    }
+    status["exit"] = serde_json::Value::Null;
+    fs::write(&file, serde_json::to_vec(&status).unwrap()).unwrap();
+    assert_eq!(home.state("p").unwrap(), "stopped");
+    home.a3s(&["stop", "p"]).run().ok();
+    home.a3s(&["start", "p"]).run().ok();
+    home.a3s(&["kill", "p"]).run().ok();
+    home.await_quiet();
+    // Numbers count from the host's boot: those of another one are another process's, even where both are the same.
+    let stat = fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let start: u64 =
+        stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().parse().unwrap();
+    status["vmm"]["start_time"] = start.into();
+    status["shim"]["start_time"] = start.into();
+    status["boot"] = "another".into();
+    fs::write(&file, serde_json::to_vec(&status).unwrap()).unwrap();
+    home.a3s(&["start", "p"]).run().ok();
+    home.a3s(&["rm", "-f", "p"]).run().ok();
+    assert!(other.try_wait().unwrap().is_none(), "it was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_named() {
+    let home = Home::new();
+    let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
+    for command in ["create busybox", "run --rm busybox true", "ps"] {
+        let script = format!(
+            "mount --bind \"$A3S_HOME\" \"$A3S_HOME\" && mount -o remount,bind,ro \"$A3S_HOME\" && a3s-box {command}"
+        );
+        let mut unshare = Command::new("unshare");
+        let root = rustix::process::geteuid().is_root();
+        unshare.args(if root { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
+        let out = unshare
+            .args(["sh", "-c", &script])
+            .env("A3S_HOME", home.path())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(125), "{command}: {said}");
+        assert!(
+            said.contains("Read-only file system") && said.contains(&home.path().display().to_string()),
+            "{said}"
+        );
+        assert!(said.contains("hint: "), "{said}");
+    }
 }

@@ -200,7 +200,7 @@ fn a_signal_does_not_wait_behind_input_that_is_not_read() {
         let mut input = client.stdin();
         let feeding = std::thread::spawn(move || drop(input.write_all(&vec![b'x'; 8 << 20])));
         home.exec("s", "sleep 1");
-        let pid = rustix::process::Pid::from_raw(i32::try_from(client.pid()).unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(client.pid()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let mut rest = String::new();
         output.read_to_string(&mut rest).unwrap();

@@ -5,8 +5,7 @@ use std::process::Command;
 
 #[test]
 fn the_tour_runs_as_it_is_printed() {
-    // From the package, where cargo runs tests.
-    let text = std::fs::read_to_string("../README.md").unwrap();
+    let text = include_str!("../../README.md");
     let tour = text.split("## Tour").nth(1).expect("no tour in the README").split("\n## ").next().unwrap();
     let blocks: Vec<&str> =
         tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

@@ -21,6 +21,14 @@ impl Pair {
         command.env("A3S_BOX_VMM", self.vmm).env("A3S_BOX_ACCEL", self.accel);
         command.env("A3S_BOX_KERNEL", self.kernel);
     }
+
+    /// The name of that kernel's file.
+    pub(crate) fn kernel_file(self) -> &'static str {
+        match self.kernel {
+            "standard" => "vmlinux",
+            _ => "vmlinux-cpl3",
+        }
+    }
 }
 
 impl fmt::Display for Pair {

@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod e2e;
 mod guest;
 mod host;
 mod images;
@@ -33,7 +34,7 @@ enum Command {
     /// Run a box from an OCI image, doing all set-up that it takes
     Demo,
     Test(test::Test),
-    E2e(test::E2e),
+    E2e(e2e::E2e),
     /// Measure, and write the figures to docs/benchmarks.md
     Bench(bench::Bench),
     /// Build the programs, the guest kernel and the initramfs, ready to run

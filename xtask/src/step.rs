@@ -1,6 +1,8 @@
 //! Steps: what is being done and how long it took, and commands whose failure is told with their words.
 
 use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -48,4 +50,10 @@ pub(crate) fn cargo() -> Command {
 fn words(command: &Command) -> String {
     let args = command.get_args().map(|arg| format!(" {}", arg.to_string_lossy()));
     format!("{}{}", command.get_program().to_string_lossy(), args.collect::<String>())
+}
+
+/// Copies a file, or a folder with all that is in it, to `to`, which is not there yet. Links become what they lead to.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to.parent().context("no parent")?)?;
+    quietly(Command::new("cp").args(["--recursive", "--dereference"]).arg(from).arg(to)).map(drop)
 }

@@ -3,6 +3,7 @@
 use crate::file::read_text;
 use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
+use crate::policy_args::PolicyArgs;
 use a3s_box_core::{
     AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, SevSnpGeneration,
     Signal, TeeConfig, VmmChoice,
@@ -65,6 +66,8 @@ pub(crate) struct BoxArgs {
     /// How much of the command's output is kept: `max-size=SIZE` of a file (16m), `max-file=COUNT` of them (2)
     #[arg(long, value_name = "NAME=VALUE")]
     log_opt: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
@@ -128,6 +131,7 @@ impl BoxArgs {
         config.network = self.network.config(config.network)?;
         config.health = self.health.config(config.health);
         config.log = config.log.with(&self.log_opt)?;
+        (config.policy, config.labels) = self.policy.read()?;
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;
         config.accel = self.accel;

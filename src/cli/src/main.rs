@@ -6,6 +6,7 @@
 
 mod boundary;
 mod box_args;
+mod box_row;
 mod commands;
 mod console;
 mod detach;
@@ -13,11 +14,13 @@ mod failure;
 mod file;
 mod health_args;
 mod network_args;
+mod policy_args;
 mod progress;
 #[cfg(test)]
 mod reference;
 mod stream;
 mod table;
+mod template;
 mod time;
 mod trace;
 

@@ -1,10 +1,11 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, LogConfig, NetworkConfig, Result,
-    Signal, TeeConfig, VmmChoice,
+    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, LogConfig, NetworkConfig,
+    RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The most vCPUs a box may have.
 pub const MAX_CPUS: u32 = 64;
@@ -68,6 +69,12 @@ pub struct BoxConfig {
     /// How much of its output is kept.
     #[serde(default)]
     pub log: LogConfig,
+    /// What follows the end of a run, and when one has to end.
+    #[serde(default)]
+    pub policy: RunPolicy,
+    /// Labels, over the image's own.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Seconds the guest may take to come up; by default as many as the accelerator needs.
     pub boot_timeout: Option<u32>,
 }
@@ -99,6 +106,8 @@ impl BoxConfig {
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
             log: LogConfig::default(),
+            policy: RunPolicy::default(),
+            labels: BTreeMap::new(),
             boot_timeout: None,
         }
     }
@@ -160,6 +169,19 @@ impl BoxConfig {
         self.network.validate()?;
         self.health.validate()?;
         self.log.validate()?;
+        self.policy.validate()?;
+        if self.auto_remove && self.policy.restart != RestartPolicy::No {
+            return refuse(
+                format!(
+                    "a box that is removed after its run cannot be started again ({})",
+                    self.policy.restart
+                ),
+                "leave out --rm or --restart".into(),
+            );
+        }
+        if let Some(label) = self.labels.keys().find(|label| label.is_empty() || label.contains('\0')) {
+            return refuse(format!("invalid label {label:?}"), "write KEY=VALUE".into());
+        }
         self.hostname.as_deref().map_or(Ok(()), validate_hostname)
     }
 }
@@ -204,6 +226,8 @@ mod tests {
         assert_eq!(refused(|c| c.env = vec!["=x".into()]), "invalid environment variable \"=x\"");
         assert_eq!(refused(|c| c.hostname = Some("a_b".into())), "invalid host name \"a_b\"");
         assert_eq!(refused(|c| c.command = vec!["a\0".into()]), "\"a\\0\" holds a NUL byte");
+        let rm = |c: &mut BoxConfig| (c.auto_remove, c.policy.restart) = (true, RestartPolicy::Always);
+        assert!(refused(rm).contains("cannot be started again (always)"));
         assert_eq!(refused(|c| c.image.clear()), "no image given");
     }
 

@@ -7,13 +7,17 @@
 
 mod config;
 mod error;
+mod event;
 mod exec;
 mod health;
+mod hook;
 mod id;
 mod job;
 mod log;
+mod moment;
 mod name;
 mod net;
+mod policy;
 mod probe;
 mod run;
 mod signal;
@@ -25,17 +29,21 @@ mod vmm;
 
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
 pub use error::{BoxError, ErrorKind, Result};
+pub use event::{BoxEvent, EventKind, event_labels};
 pub use exec::{ExecRequest, TtySize};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
+pub use hook::Hook;
 pub use id::{BoxId, HostProcess};
 pub use job::{JOB_LOG, JobExit, JobName, JobRecord};
 pub use log::{LogConfig, LogRecord, LogStream};
+pub use moment::parse_moment;
 pub use name::BoxName;
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
     NetRule, NetSpec, NetSubject, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
     PortMapping, Ports, RuleTarget, Transport, Verdict,
 };
+pub use policy::{BackOff, RestartPolicy, RunPolicy};
 pub use probe::{HostProbe, KvmVerdict};
 pub use run::{BootPhase, BootTrace, ExitReason, RunExit, RunStatus};
 pub use signal::Signal;

@@ -2,6 +2,7 @@
 
 use crate::{BoxHealth, HostProcess};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How far a boot has come. The order is the order of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,8 +57,14 @@ pub enum ExitReason {
     Exited,
     /// It was asked to: `stop`.
     Stopped,
-    /// A signal from outside ended it: `kill`, or the end of the shim.
+    /// A signal that a user sent ended it: `kill`.
     Killed,
+    /// The guest ran out of memory and killed the container process.
+    Oom,
+    /// It had run for as long as it might: `--timeout`.
+    Timeout,
+    /// Nobody had used it for as long as that might be: `--idle-timeout`.
+    IdleTimeout,
     /// The guest did not come up in time.
     BootTimeout,
     /// The guest init could not start the box.
@@ -66,6 +73,32 @@ pub enum ExitReason {
     StartFailed,
     /// The VMM ended under a running box.
     VmmCrashed,
+    /// The shim was killed, and the VMM with it.
+    ShimKilled,
+    /// The shim was told to end, as a host does that shuts down.
+    HostStopped,
+    /// The host went down under a running box, and came up again.
+    HostRestarted,
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exited => "exited",
+            Self::Stopped => "stopped",
+            Self::Killed => "killed",
+            Self::Oom => "oom",
+            Self::Timeout => "timeout",
+            Self::IdleTimeout => "idle-timeout",
+            Self::BootTimeout => "boot-timeout",
+            Self::BootFailed => "boot-failed",
+            Self::StartFailed => "start-failed",
+            Self::VmmCrashed => "vmm-crashed",
+            Self::ShimKilled => "shim-killed",
+            Self::HostStopped => "host-stopped",
+            Self::HostRestarted => "host-restarted",
+        })
+    }
 }
 
 /// The end of a run.
@@ -86,6 +119,9 @@ pub struct RunExit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunStatus {
+    /// The boot of the host that the run belongs to.
+    #[serde(default)]
+    pub boot: String,
     /// The shim.
     pub shim: HostProcess,
     /// The VMM, once it was started.
@@ -95,6 +131,15 @@ pub struct RunStatus {
     /// Whether the container process is well, where that is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<BoxHealth>,
+    /// Whether the MicroVM stands still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// How often the restart policy has started the box again since a user did.
+    #[serde(default)]
+    pub restarts: u32,
+    /// When it will do so next, in microseconds since the UNIX epoch, where it will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_at: Option<u64>,
     /// The end, once it came.
     pub exit: Option<RunExit>,
     /// Where the time went.

@@ -1,7 +1,11 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
-use crate::{Accel, BoxId, Bytes, ExecRequest, HealthCheck, Kernel, LogConfig, NetSpec, Signal, Vmm};
+use crate::{
+    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, LogConfig, NetSpec, RunPolicy,
+    Signal, Vmm,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Where the writable layer of a box lives.
@@ -20,6 +24,18 @@ pub enum Upper {
 pub struct ShimSpec {
     /// The box.
     pub id: BoxId,
+    /// What it is called.
+    pub name: BoxName,
+    /// Its image, as it was typed.
+    pub image: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The log of what happens to boxes, which all shims and commands share.
+    pub events: PathBuf,
+    /// Programs to be told.
+    pub hooks: Vec<Hook>,
+    /// What follows the end of a run, and when one has to end.
+    pub policy: RunPolicy,
     /// The VMM that runs it.
     pub vmm: Vmm,
     /// What executes the guest.

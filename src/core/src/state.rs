@@ -7,8 +7,10 @@ use std::fmt;
 /// `status.json`, and whether the shim is alive.
 ///
 /// ```text
-/// created ──start──▶ starting ──▶ running ──▶ stopped
-///                        └──────────────────▶ failed
+///                               ┌─▶ paused ─┐
+/// created ──start──▶ starting ──▶ running ◀──┘──▶ stopped
+///                     ▲  └──────────│───────────▶ failed
+///                     └─ restarting ◀┘ (by its restart policy)
 /// ```
 /// `stopped` and `failed` boxes can be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +22,10 @@ pub enum BoxState {
     Starting,
     /// Its container process runs.
     Running,
+    /// Its MicroVM stands still.
+    Paused,
+    /// Its container process ended, and its restart policy is about to start it again.
+    Restarting,
     /// Its container process ended.
     Stopped,
     /// It never came up.
@@ -29,7 +35,7 @@ pub enum BoxState {
 impl BoxState {
     /// Whether processes of the box run on the host.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Starting | Self::Running)
+        matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Restarting)
     }
 }
 
@@ -39,6 +45,8 @@ impl fmt::Display for BoxState {
             Self::Created => "created",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
         })

@@ -46,6 +46,15 @@ impl GuestFiles {
     }
 }
 
+/// The command line's program: this one, or beside it.
+pub(crate) fn command_line() -> Result<PathBuf> {
+    let beside = program_dir().map(|dir| dir.join("a3s-box")).filter(|file| file.is_file());
+    beside.ok_or_else(|| {
+        BoxError::new(ErrorKind::NotFound, "a3s-box is not beside this program, and hooks with a url need it")
+            .with_hint("install it into the folder of a3s-box-shim, or let the hook run a program")
+    })
+}
+
 /// The shim: beside this program, else in `PATH`.
 pub(crate) fn shim() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -43,6 +43,11 @@ impl Home {
                     .with_hint("set A3S_HOME to a folder that you can write to")
             })?;
         }
+        // Even a look at boxes takes a lock; said here it is said once.
+        rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(|e| {
+            BoxError::io(format!("cannot write to the state directory {}", path.display()), e.into())
+                .with_hint("set A3S_HOME to a folder that you can write to")
+        })?;
         Ok(home)
     }
 
@@ -84,6 +89,11 @@ impl Home {
     /// Guests that have booted, which boxes go on from.
     pub(crate) fn templates(&self) -> PathBuf {
         self.0.join("templates")
+    }
+
+    /// What has happened to boxes.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.0.join("events.jsonl")
     }
 
     /// What was found out about this host.

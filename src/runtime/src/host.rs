@@ -2,7 +2,13 @@
 
 use a3s_box_core::{Bytes, HostProcess};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Microseconds since the UNIX epoch.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// How much memory there is; none where the host does not say.
 pub(crate) fn memory() -> Option<Bytes> {

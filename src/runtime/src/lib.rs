@@ -7,6 +7,8 @@
 #![deny(unsafe_code)]
 
 mod engine;
+mod events;
+mod filter;
 mod guest;
 mod health;
 mod home;
@@ -21,10 +23,12 @@ mod sys;
 
 pub use a3s_box_net::Explanation;
 pub use engine::{
-    Attachment, BoxStats, BoxView, Change, CopyEnd, CopyOptions, Engine, ExecConfig, ExecEvent, ExecSession,
-    ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView, LayerStep, LayersView, LogRange,
-    MachineInfo, ProcessInfo, ProcessInput, PullOptions, RunEnd, RunEvent, Usage,
+    Attachment, BoxSize, BoxStats, BoxUpdate, BoxView, Change, CopyEnd, CopyOptions, Engine, ExecConfig,
+    ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView, LayerStep,
+    LayersView, LogRange, MachineInfo, ProcessInfo, ProcessInput, PrunedBoxes, PullOptions, RunEnd, RunEvent,
+    Usage,
 };
+pub use filter::{BoxFilter, EventFilter};
 pub use home::Home;
 pub use networks::NetworkView;
 pub use preflight::{Check, Health};

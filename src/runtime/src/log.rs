@@ -141,7 +141,7 @@ impl<T: DeserializeOwned> Cursor<T> {
         let status: Option<RunStatus> =
             std::fs::read(self.folder.status()).ok().and_then(|json| serde_json::from_slice(&json).ok());
         Ok(match status {
-            Some(status) if status.exit.is_some() => None,
+            Some(status) if status.exit.is_some() && status.restart_at.is_none() => None,
             Some(status) => Some(status.shim),
             None => crate::host::myself(),
         })

@@ -3,7 +3,8 @@
 //! Strict: a key that means nothing is refused by name, since one that is overlooked would be worse than none.
 
 use crate::Home;
-use a3s_box_core::{BoxError, Bytes, ErrorKind, NetDefault, NetRule, Result};
+use crate::guest;
+use a3s_box_core::{BoxError, Bytes, ErrorKind, EventKind, Hook, NetDefault, NetRule, Result};
 use a3s_box_image::{Registries, RegistrySettings, VerifyPolicy};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) verify: Vec<VerifyPolicy>,
     /// What all boxes may reach.
     pub(crate) net: NetSettings,
+    hook: Vec<HookSettings>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -58,6 +60,85 @@ impl NetSettings {
             Resolver::Address(address) => SocketAddr::new(*address, 53),
         };
         self.resolvers.iter().map(whole).collect()
+    }
+}
+
+/// What is run, or where is posted to, when something happens to a box. Documented in `docs/hooks.md`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct HookSettings {
+    on: Vec<HookPoint>,
+    #[serde(default)]
+    run: Vec<String>,
+    url: Option<String>,
+    #[serde(default = "hook_timeout", deserialize_with = "duration")]
+    timeout: Duration,
+    #[serde(default)]
+    required: bool,
+}
+
+/// The events that hooks are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HookPoint {
+    Created,
+    Started,
+    Ready,
+    Stopped,
+    Removed,
+}
+
+impl HookPoint {
+    fn event(self) -> EventKind {
+        match self {
+            Self::Created => EventKind::Created,
+            Self::Started => EventKind::Started,
+            Self::Ready => EventKind::Ready,
+            Self::Stopped => EventKind::Stopped,
+            Self::Removed => EventKind::Removed,
+        }
+    }
+}
+
+fn hook_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// No hook may hold a box up for longer.
+const MAX_HOOK: Duration = Duration::from_secs(60);
+
+impl HookSettings {
+    fn hook(&self, home: &Home, at: usize) -> Result<Hook> {
+        let refuse = |what: &str| {
+            let text =
+                format!("hook {} of {} makes no sense: {what}", at + 1, Settings::path(home).display());
+            Err(BoxError::new(ErrorKind::InvalidInput, text).with_hint("see docs/hooks.md"))
+        };
+        if self.timeout.is_zero() || self.timeout > MAX_HOOK {
+            return refuse("its timeout is to be 1s to 60s");
+        }
+        if self.on.is_empty() {
+            return refuse("it is for no event");
+        }
+        let required = self.required;
+        if required && self.on.iter().any(|on| matches!(on, HookPoint::Stopped | HookPoint::Removed)) {
+            return refuse("what has happened cannot be required not to: stopped, removed");
+        }
+        let run = match (&self.run[..], &self.url) {
+            ([program, ..], None) if program.starts_with('/') => self.run.clone(),
+            ([_, ..], None) => return refuse("its program has to be an absolute path"),
+            ([], Some(url)) if url.starts_with("http://") || url.starts_with("https://") => {
+                let program = guest::command_line()?.to_string_lossy().into_owned();
+                let home = home.path().to_string_lossy().into_owned();
+                let index = at.to_string();
+                // The address may hold a secret, which is not for everybody's eyes: only its place is named.
+                vec!["/usr/bin/env".to_owned(), format!("A3S_HOME={home}"), program, "hook".to_owned(), index]
+            }
+            ([], Some(_)) => return refuse("its url has to begin with http:// or https://"),
+            _ => return refuse("it has to have either run or url"),
+        };
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        Ok(Hook { on: self.on.iter().map(|on| on.event()).collect(), run, timeout_ms, required })
     }
 }
 
@@ -95,10 +176,20 @@ impl Default for RootfsSettings {
 }
 
 impl Settings {
+    fn path(home: &Home) -> PathBuf {
+        home.path().join("config.toml")
+    }
+
+    /// Where the hook at this place of the list posts to, and how long that may take.
+    pub(crate) fn hook_url(&self, at: usize) -> Option<(&str, Duration)> {
+        let hook = self.hook.get(at)?;
+        Some((hook.url.as_deref()?, hook.timeout))
+    }
+
     /// What `config.toml` in the state directory says; all defaults where there is none. Relative paths in it are
     /// relative to it.
     pub(crate) fn read(home: &Home) -> Result<Self> {
-        let path = home.path().join("config.toml");
+        let path = Self::path(home);
         let mut text = String::new();
         match std::fs::File::open(&path).and_then(|file| file.take(MAX).read_to_string(&mut text)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -111,6 +202,11 @@ impl Settings {
         })?;
         settings.anchor(home.path());
         Ok(settings)
+    }
+
+    /// The hooks. One that is a URL becomes a program, too: this one's command line, which posts to it.
+    pub(crate) fn hooks(&self, home: &Home) -> Result<Vec<Hook>> {
+        self.hook.iter().enumerate().map(|(at, hook)| hook.hook(home, at)).collect()
     }
 
     fn anchor(&mut self, dir: &Path) {

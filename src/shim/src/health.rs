@@ -1,11 +1,12 @@
 //! Health checks: a command beside the container process, from time to time.
 
+use crate::life::Stillness;
 use crate::status::now;
 use a3s_box_agent::AgentClient;
 use a3s_box_agent::proto::agent::{ExecInput, ExecOutput, exec_input, exec_output};
 use a3s_box_core::{ExecRequest, HealthCheck, KEPT_OUTPUT, Probe, Signal};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -20,11 +21,12 @@ pub(crate) struct Checked {
 }
 
 /// Checks as `check` says, with the container process's own user, folder and environment, for as long as somebody
-/// wants to hear of it.
+/// wants to hear of it. A box that stands still is neither well nor ill.
 pub(crate) fn watch(
     agent: AgentClient,
     check: HealthCheck,
     process: &ExecRequest,
+    mut stillness: watch::Receiver<Stillness>,
 ) -> mpsc::Receiver<Checked> {
     let (tell, hear) = mpsc::channel(1);
     let request = ExecRequest { args: check.args.clone(), tty: None, stdin: false, ..process.clone() };
@@ -38,8 +40,15 @@ pub(crate) fn watch(
                 () = sleep(pause.0) => {}
                 () = tell.closed() => return,
             }
+            if stillness.wait_for(|stillness| !stillness.still).await.is_err() {
+                return;
+            }
+            let times = stillness.borrow().times;
             let starting_up = begin.elapsed() < check.start_period.0;
             let probe = probe(agent.clone(), request.clone(), &check).await;
+            if probe.exit_code != 0 && stillness.borrow().times != times {
+                continue;
+            }
             well |= probe.exit_code == 0;
             if tell.send(Checked { probe, starting_up }).await.is_err() {
                 return;

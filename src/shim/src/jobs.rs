@@ -1,6 +1,7 @@
 //! Jobs: processes in the box that outlive the clients that started them. Their output goes into logs of bounded size,
 //! and on to whoever has joined.
 
+use crate::activity::Activity;
 use crate::log::Log;
 use crate::output::{Client, Clients};
 use crate::status::now;
@@ -36,8 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The jobs of a run.
-#[derive(Clone, Default)]
-pub(crate) struct Jobs(Arc<Mutex<Inner>>);
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    inner: Arc<Mutex<Inner>>,
+    activity: Activity,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -61,7 +65,7 @@ impl Jobs {
     ///
     /// # Errors
     /// Those of the box's folder.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub(crate) fn open(activity: Activity) -> io::Result<Self> {
         let mut inner = Inner::default();
         for number in numbers()? {
             inner.last = inner.last.max(number);
@@ -72,7 +76,7 @@ impl Jobs {
                 write(&record);
             }
         }
-        Ok(Self(Arc::new(Mutex::new(inner))))
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), activity })
     }
 
     /// From now on jobs may be started.
@@ -121,6 +125,8 @@ impl Jobs {
         let (joining, joiners) = mpsc::channel(4);
         inner.running.insert(number, Job { pid, input, joining });
         let jobs = self.clone();
+        // For as long as a job runs, the box is of use.
+        let visit = self.activity.visit();
         inner.tasks.spawn(async move {
             let mut record = record;
             let mut clients = Clients::default();
@@ -128,6 +134,7 @@ impl Jobs {
             record.exit = Some(exit.clone());
             write(&record);
             jobs.lock().running.remove(&number);
+            drop(visit);
             let end = End {
                 code: exit.code,
                 reason: reason(ExitReason::Exited),
@@ -166,7 +173,7 @@ impl Jobs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

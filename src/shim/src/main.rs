@@ -1,18 +1,23 @@
 //! `a3s-box-shim`: one process a box, which starts its MicroVM and stays with it.
 //!
 //! Owns the VMM process, the box's two sockets, its logs and its status file, all in the folder it is started
-//! in. It knows nothing of other boxes and never touches `boxes.json`. The runtime starts it with the listening
+//! in, and the restarts that its policy asks for. It knows nothing of other boxes and never touches `boxes.json`;
+//! what happens to its box it tells to the event log. The runtime starts it with the listening
 //! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
 //! this program is the process of the VMM `krun`, or tries out what the host is worth.
 #![deny(unsafe_code)]
 #![cfg_attr(not(krun), allow(dead_code, reason = "what carries and confines libkrun has no other use"))]
 
+mod activity;
 mod boot;
+mod clock;
 mod confine;
 mod console;
 mod cpio;
 mod end;
+mod events;
 mod health;
+mod input;
 mod jobs;
 mod life;
 mod log;

@@ -1,5 +1,6 @@
 //! `agent.sock`: every connection becomes a stream to the guest init.
 
+use crate::activity::Activity;
 use crate::vmm::Link;
 use a3s_box_agent::mux::MAX_STREAMS;
 use std::sync::Arc;
@@ -10,16 +11,16 @@ use tokio::sync::Semaphore;
 const OURS: usize = 2;
 
 /// Accepts connections for as long as the guest lasts. Those beyond what the link carries wait their turn.
-pub(crate) async fn serve(listener: UnixListener, link: Link) {
+pub(crate) async fn serve(listener: UnixListener, link: Link, activity: Activity) {
     let room = Arc::new(Semaphore::new(MAX_STREAMS - OURS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((connection, _)) = listener.accept().await else { return };
-        let link = link.clone();
+        let (link, visit) = (link.clone(), activity.visit());
         tokio::spawn(async move {
             // Either end may go away at any time; the other then sees the end of its stream.
             drop(link.carry(connection).await);
-            drop(place);
+            drop((place, visit));
         });
     }
 }

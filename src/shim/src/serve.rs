@@ -1,13 +1,17 @@
 //! `shim.sock`: what clients may ask of a shim. Every wish becomes a [`Command`] to the run.
 
+use crate::activity::Activity;
+use crate::input::Input;
 use crate::jobs::Jobs;
 use crate::output::Client;
 use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, Start, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
 use a3s_box_agent::proto::shim::{
-    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, StopRequest, job_input, job_reply,
+    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, PauseReply, PauseRequest, StopRequest,
+    UpdateReply, UpdateRequest, job_input, job_reply,
 };
 use a3s_box_agent::{MAX_MESSAGE, serve_until};
+use a3s_box_core::{BoxName, ExitReason, RunPolicy};
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,26 +28,25 @@ pub(crate) enum Command {
     Attach(Client),
     /// A signal for the container process.
     Signal(i32, oneshot::Sender<Result<(), Status>>),
-    /// The end, by force after a grace period.
-    Stop(Duration, oneshot::Sender<End>),
+    /// The end, by force after a grace period, and for what reason.
+    Stop(Duration, ExitReason, oneshot::Sender<End>),
+    /// That the guest stands still, or goes on.
+    Pause(bool, oneshot::Sender<Result<(), Status>>),
+    /// Another policy, and maybe another name.
+    Update(RunPolicy, BoxName, oneshot::Sender<()>),
 }
 
+/// What clients are served with.
 #[derive(Clone)]
-struct Service {
-    commands: mpsc::Sender<Command>,
-    input: mpsc::Sender<ExecInput>,
-    jobs: Jobs,
+pub(crate) struct Service {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) input: Input,
+    pub(crate) activity: Activity,
+    pub(crate) jobs: Jobs,
 }
 
 /// Serves clients until `quit` changes; then until the calls under way have their answers.
-pub(crate) async fn clients(
-    listener: UnixListener,
-    commands: mpsc::Sender<Command>,
-    input: mpsc::Sender<ExecInput>,
-    jobs: Jobs,
-    mut quit: watch::Receiver<bool>,
-) {
-    let service = Service { commands, input, jobs };
+pub(crate) async fn clients(listener: UnixListener, service: Service, mut quit: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -82,6 +85,7 @@ impl Shim for Service {
         &self,
         request: Request<Streaming<ExecInput>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
+        self.activity.touch();
         let (client, events) = mpsc::channel(UNREAD);
         self.command(Command::Attach(client)).await?;
         let service = self.clone();
@@ -96,8 +100,9 @@ impl Shim for Service {
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<EndReply>, Status> {
         let (done, end) = oneshot::channel();
-        let grace = Duration::from_millis(request.into_inner().grace_ms);
-        self.command(Command::Stop(grace, done)).await?;
+        let StopRequest { grace_ms, host_stops } = request.into_inner();
+        let reason = if host_stops { ExitReason::HostStopped } else { ExitReason::Stopped };
+        self.command(Command::Stop(Duration::from_millis(grace_ms), reason, done)).await?;
         let end = end.await.map_err(|_| over())?;
         Ok(Response::new(EndReply { end: Some(end) }))
     }
@@ -111,6 +116,29 @@ impl Shim for Service {
         self.command(Command::Signal(number, done)).await?;
         answer.await.map_err(|_| over())??;
         Ok(Response::new(SignalReply {}))
+    }
+
+    async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<PauseReply>, Status> {
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Pause(request.into_inner().paused, done)).await?;
+        answer.await.map_err(|_| over())??;
+        Ok(Response::new(PauseReply {}))
+    }
+
+    async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<UpdateReply>, Status> {
+        let UpdateRequest { restart, timeout, idle_timeout, name } = request.into_inner();
+        let invalid = |e: a3s_box_core::BoxError| Status::invalid_argument(e.to_string());
+        let seconds = |seconds: u32| (seconds > 0).then_some(seconds);
+        let policy = RunPolicy {
+            restart: restart.parse().map_err(invalid)?,
+            timeout: seconds(timeout),
+            idle_timeout: seconds(idle_timeout),
+        };
+        let name = name.parse().map_err(invalid)?;
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Update(policy, name, done)).await?;
+        answer.await.map_err(|_| over())?;
+        Ok(Response::new(UpdateReply {}))
     }
 
     async fn start_job(&self, request: Request<Start>) -> Result<Response<JobReply>, Status> {
@@ -169,7 +197,10 @@ impl Service {
                     drop(answer.await);
                 }
             }
-            _ if is_input(&input) => drop(self.input.send(input).await),
+            _ if is_input(&input) => {
+                self.activity.touch();
+                self.input.send(input).await;
+            }
             // What begins something is the guest's to serve, and the container process is joined already.
             _ => {}
         }

@@ -1,7 +1,9 @@
 //! `status.json`: what the world may know of this run.
 
 use crate::health::Checked;
-use a3s_box_core::{BootPhase, BootTrace, BoxHealth, HealthCheck, HostProcess, RunExit, RunStatus};
+use a3s_box_core::{
+    BootPhase, BootTrace, BoxHealth, HealthCheck, HealthState, HostProcess, RunExit, RunStatus,
+};
 use a3s_box_files::Scratch;
 use std::io;
 use std::path::Path;
@@ -22,10 +24,62 @@ impl StatusFile {
         let mut trace = BootTrace::default();
         trace.reach(BootPhase::Shim, now());
         let this = Self {
-            status: RunStatus { shim: myself, vmm: None, started_at: None, health: None, exit: None, trace },
+            status: RunStatus {
+                boot: a3s_box_files::boot_id().unwrap_or_default(),
+                shim: myself,
+                vmm: None,
+                started_at: None,
+                health: None,
+                paused: false,
+                restarts: 0,
+                restart_at: None,
+                exit: None,
+                trace,
+            },
         };
         this.write()?;
         Ok(this)
+    }
+
+    /// The run is over, and the next will begin at `at`, in microseconds since the UNIX epoch.
+    pub(crate) fn rests(&mut self, exit: RunExit, at: u64) -> io::Result<()> {
+        self.reach(BootPhase::Ended);
+        self.status.paused = false;
+        self.status.exit = Some(exit);
+        self.status.restart_at = Some(at);
+        self.write()
+    }
+
+    /// The next run has just begun. How often that was so now.
+    pub(crate) fn again(&mut self) -> io::Result<u32> {
+        let mut trace = BootTrace::default();
+        trace.reach(BootPhase::Shim, now());
+        let RunStatus { boot, shim, restarts, .. } = self.status.clone();
+        let restarts = restarts.saturating_add(1);
+        self.status = RunStatus {
+            boot,
+            shim,
+            vmm: None,
+            started_at: None,
+            health: None,
+            paused: false,
+            restarts,
+            restart_at: None,
+            exit: None,
+            trace,
+        };
+        self.write().map(|()| restarts)
+    }
+
+    /// How often the box was started again.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.status.restarts
+    }
+
+    /// The MicroVM stands still, or goes on.
+    pub(crate) fn paused(&mut self, paused: bool) -> io::Result<()> {
+        self.status.paused = paused;
+        self.write()
     }
 
     /// Notes a phase as reached now.
@@ -58,16 +112,24 @@ impl StatusFile {
         self.write()
     }
 
-    /// A health check has ended.
-    pub(crate) fn checked(&mut self, checked: Checked, check: &HealthCheck) -> io::Result<()> {
+    /// A health check has ended. How the box is now, where that is news.
+    pub(crate) fn checked(
+        &mut self,
+        checked: Checked,
+        check: &HealthCheck,
+    ) -> io::Result<Option<HealthState>> {
         let health = self.status.health.get_or_insert_with(BoxHealth::begin);
+        let before = health.state;
         health.note(checked.probe, check, checked.starting_up);
-        self.write()
+        let after = health.state;
+        self.write().map(|()| (after != before).then_some(after))
     }
 
     /// The run is over. This is written so that a power cut cannot take it back.
     pub(crate) fn ended(&mut self, exit: RunExit) -> io::Result<()> {
         self.reach(BootPhase::Ended);
+        self.status.paused = false;
+        self.status.restart_at = None;
         self.status.exit = Some(exit);
         Scratch::write(Path::new(FILE), &serde_json::to_vec(&self.status)?)
     }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The descriptors from 3 on, `count` of them, which this program was started with. They are not passed on further.
 ///
@@ -83,6 +85,15 @@ pub(crate) fn confine(
         });
     }
     Ok(high)
+}
+
+/// Registers a descriptor to be read with the runtime.
+///
+/// # Errors
+/// Those of epoll_ctl(2).
+pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor is open and stays the same one until its owner, here the result, drops it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// The version of Landlock's interface; 0 where the kernel is without it (landlock_create_ruleset(2)).

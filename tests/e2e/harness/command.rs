@@ -130,8 +130,8 @@ impl Running {
         self.child.stdout.take().unwrap()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
     }
 
     /// Kills the command itself, as `kill -9` does.

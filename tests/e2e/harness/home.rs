@@ -99,8 +99,8 @@ impl Home {
         lines
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-            .find(|view| view["name"] == name)
-            .map(|view| view["state"].as_str().unwrap().to_owned())
+            .find(|view| view["Names"] == name)
+            .map(|view| view["State"].as_str().unwrap().to_owned())
     }
 
     /// The flavour of the kernel that boxes get on the VMM and accelerator under test.

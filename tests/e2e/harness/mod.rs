@@ -20,8 +20,8 @@ pub use registry::Registry;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The longest that any single step of a test may take; emulation on a busy machine is slow.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest that any single step of a test may take; emulation on a busy machine is slow, and in the KVM lab slower.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What `cargo xtask e2e` has put at the path that the variable `name` holds.
 pub fn given(name: &str) -> PathBuf {

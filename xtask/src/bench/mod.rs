@@ -2,6 +2,7 @@
 //! written to `docs/benchmarks.md`.
 
 mod boot;
+mod cli;
 mod floor;
 mod image;
 mod memory;
@@ -30,6 +31,12 @@ enum What {
         #[arg(long, value_name = "VMM/ACCEL")]
         on: Option<String>,
     },
+    /// Commands that start nothing, with a thousand boxes
+    Cli {
+        /// Rounds that count
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
     /// TCP between a guest and the host, against passt and QEMU's own network
     Net {
         /// Rounds that count
@@ -54,6 +61,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self.what {
             What::Boot { rounds, on } => boot::run(rounds, on.as_deref()),
+            What::Cli { rounds } => cli::run(rounds),
             What::Image { rounds } => image::run(rounds),
             What::Net { rounds } => net::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),

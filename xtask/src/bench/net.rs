@@ -1,9 +1,10 @@
 //! The network: one VM with the guest's end of three networks in turn: ours, passt, and QEMU's own.
 
 use super::{median, report};
+use crate::host::{Host, Pair};
 use crate::places;
 use crate::step::{quietly, step};
-use crate::{kernel, packages};
+use crate::{build, packages};
 use a3s_box_core::{NetAddresses, NetPolicy, NetRule, NetSpec};
 use a3s_box_net::Network;
 use anyhow::{Context, Result, bail, ensure};
@@ -78,12 +79,14 @@ struct Figures {
 
 pub(super) fn run(rounds: usize) -> Result<()> {
     packages::install(&[packages::RUN, packages::TEST])?;
-    let vmlinux = kernel::standard()?;
+    let programs = build::run_all()?;
+    let pair = Host::ask(&programs)?.pairs().into_iter().find(|pair| pair.vmm == "qemu");
+    let pair = pair.context("this host has no QEMU")?;
     let dir = tempfile::tempdir()?;
     let initramfs = initramfs(dir.path())?;
     let mut machines = Peer::ALL
         .iter()
-        .map(|peer| Machine::start(*peer, dir.path(), &vmlinux, &initramfs))
+        .map(|peer| Machine::start(*peer, pair, dir.path(), &programs, &initramfs))
         .collect::<Result<Vec<_>>>()?;
     let mut figures: Vec<Figures> = Peer::ALL.iter().map(|_| Figures::default()).collect();
     step(&format!("{rounds} rounds"), || {
@@ -119,7 +122,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
         )
     });
     let body = format!(
-        "One VM (QEMU with software emulation, which bounds every figure), TCP between busybox in the guest and \
+        "One VM ({pair}), TCP between busybox in the guest and \
          the host's loopback, {} MiB each way. MTU 65,520, for `-netdev user` 1,500: it has no other. Processor time is the VMM's \
          and the network's together. Medians of {rounds}.\n\n\
          | network | to the guest, MiB/s | from the guest, MiB/s | a connection, ms | processor, s/GiB |\n\
@@ -140,7 +143,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(peer: Peer, dir: &Path, vmlinux: &Path, initramfs: &Path) -> Result<Self> {
+    fn start(peer: Peer, pair: Pair, dir: &Path, programs: &Path, initramfs: &Path) -> Result<Self> {
         let orders = TcpListener::bind("127.0.0.1:0")?;
         let addresses = NetAddresses::default();
         let (guest, gateway) = (addresses.guest4, addresses.gateway4);
@@ -185,16 +188,27 @@ impl Machine {
         };
         let port = orders.local_addr()?.port();
         let line = format!(
-            "console=ttyS0 quiet tsc=reliable no_timer_check bench.MTU={mtu} bench.GUEST={guest} \
-             bench.GATEWAY={gateway} bench.PORT={port}"
+            "console=ttyS0 quiet {} bench.MTU={mtu} bench.GUEST={guest} bench.GATEWAY={gateway} bench.PORT={port}",
+            if pair.accel == "tcg" { "tsc=reliable no_timer_check" } else { "" }
         );
+        let (machine, cpu) = match pair.accel {
+            "tcg" => ("microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off", "max,-smap"),
+            _ => (
+                "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,x-option-roms=off",
+                "host,arch-capabilities=off",
+            ),
+        };
         let mac = addresses.mac.map(|b| format!("{b:02x}")).join(":");
         let device = format!("virtio-net-device,netdev=n,mac={mac}");
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"]);
-        qemu.args(["-machine", "microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off", "-accel", "tcg"]);
-        qemu.args(["-cpu", "max,-smap", "-netdev", &netdev, "-device", &device, "-serial", "null"]);
-        qemu.arg("-kernel").arg(vmlinux).arg("-initrd").arg(initramfs).args(["-append", &line]);
+        qemu.args(["-machine", machine, "-accel", pair.accel, "-cpu", cpu]);
+        qemu.args(["-netdev", &netdev, "-device", &device, "-serial", "null"]);
+        qemu.arg("-kernel")
+            .arg(programs.join("kernel").join(pair.kernel_file()))
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", &line]);
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot run QEMU")?;
         drop(given);
         let mut machine = Self { qemu, beside, network, orders };

@@ -149,6 +149,9 @@ pub struct Exited {
     /// The signal that ended it, or 0.
     #[prost(int32, tag = "2")]
     pub signal: i32,
+    /// Whether that was the guest kernel's doing, for lack of memory.
+    #[prost(bool, tag = "3")]
+    pub oom: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecOutput {
@@ -237,6 +240,18 @@ pub struct SignalRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignalReply {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetClockRequest {
+    /// What time it is, in nanoseconds since the UNIX epoch.
+    #[prost(uint64, tag = "1")]
+    pub realtime_ns: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetClockReply {
+    /// By how much the guest's clock was behind; negative where it was ahead.
+    #[prost(int64, tag = "1")]
+    pub behind_ns: i64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -502,6 +517,28 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Signal"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sets the guest's CLOCK_REALTIME where it is off by more than a little; no other clock.
+        pub async fn set_clock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetClockRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetClockReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/SetClock",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "SetClock"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Ends everything in the box, writes its disk back, unmounts it and powers off. There is a reply only
         /// when that failed: the end of the connection is the answer.
         pub async fn shutdown(
@@ -587,6 +624,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::SignalRequest>,
         ) -> std::result::Result<tonic::Response<super::SignalReply>, tonic::Status>;
+        /// Sets the guest's CLOCK_REALTIME where it is off by more than a little; no other clock.
+        async fn set_clock(
+            &self,
+            request: tonic::Request<super::SetClockRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetClockReply>, tonic::Status>;
         /// Ends everything in the box, writes its disk back, unmounts it and powers off. There is a reply only
         /// when that failed: the end of the connection is the answer.
         async fn shutdown(
@@ -915,6 +957,49 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SignalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.agent.v1.Agent/SetClock" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetClockSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::SetClockRequest>
+                    for SetClockSvc<T> {
+                        type Response = super::SetClockReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetClockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::set_clock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetClockSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

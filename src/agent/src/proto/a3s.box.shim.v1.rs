@@ -77,12 +77,38 @@ pub struct End {
 pub struct StopRequest {
     #[prost(uint64, tag = "1")]
     pub grace_ms: u64,
+    /// Whether it is the host that ends, and not a user who ends the box.
+    #[prost(bool, tag = "2")]
+    pub host_stops: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndReply {
     #[prost(message, optional, tag = "1")]
     pub end: ::core::option::Option<End>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseRequest {
+    #[prost(bool, tag = "1")]
+    pub paused: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseReply {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateRequest {
+    /// As `RunPolicy` in a3s-box-core.
+    #[prost(string, tag = "1")]
+    pub restart: ::prost::alloc::string::String,
+    /// Seconds; 0 for none.
+    #[prost(uint32, tag = "2")]
+    pub timeout: u32,
+    #[prost(uint32, tag = "3")]
+    pub idle_timeout: u32,
+    /// The box's name.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateReply {}
 /// Generated client implementations.
 #[cfg(feature = "client")]
 pub mod shim_client {
@@ -239,6 +265,50 @@ pub mod shim_client {
                 .insert(GrpcMethod::new("a3s.box.shim.v1.Shim", "Signal"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes the MicroVM stand still, or lets it go on.
+        pub async fn pause(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PauseRequest>,
+        ) -> std::result::Result<tonic::Response<super::PauseReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.shim.v1.Shim/Pause",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.shim.v1.Shim", "Pause"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes what holds for the box from now on.
+        pub async fn update(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateRequest>,
+        ) -> std::result::Result<tonic::Response<super::UpdateReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.shim.v1.Shim/Update",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.shim.v1.Shim", "Update"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Starts a process that outlives its client: a job. What it writes is kept in `job.N.jsonl`, what becomes of it in
         /// `job.N.json`.
         pub async fn start_job(
@@ -354,6 +424,16 @@ pub mod shim_server {
             tonic::Response<crate::proto::agent::SignalReply>,
             tonic::Status,
         >;
+        /// Makes the MicroVM stand still, or lets it go on.
+        async fn pause(
+            &self,
+            request: tonic::Request<super::PauseRequest>,
+        ) -> std::result::Result<tonic::Response<super::PauseReply>, tonic::Status>;
+        /// Changes what holds for the box from now on.
+        async fn update(
+            &self,
+            request: tonic::Request<super::UpdateRequest>,
+        ) -> std::result::Result<tonic::Response<super::UpdateReply>, tonic::Status>;
         /// Starts a process that outlives its client: a job. What it writes is kept in `job.N.jsonl`, what becomes of it in
         /// `job.N.json`.
         async fn start_job(
@@ -577,6 +657,92 @@ pub mod shim_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SignalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.shim.v1.Shim/Pause" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseSvc<T: Shim>(pub Arc<T>);
+                    impl<T: Shim> tonic::server::UnaryService<super::PauseRequest>
+                    for PauseSvc<T> {
+                        type Response = super::PauseReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PauseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Shim>::pause(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.shim.v1.Shim/Update" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateSvc<T: Shim>(pub Arc<T>);
+                    impl<T: Shim> tonic::server::UnaryService<super::UpdateRequest>
+                    for UpdateSvc<T> {
+                        type Response = super::UpdateReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Shim>::update(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,11 +1,23 @@
 //! `images`: the images there are.
 
-use crate::{failure, stream, table};
-use a3s_box_core::{BoxError, Bytes, Result};
+use crate::template::{self, Format};
+use crate::{failure, stream, time};
+use a3s_box_core::{Bytes, Result, parse_moment};
 use a3s_box_image::{Digest, Image};
 use a3s_box_runtime::{Engine, ImageFilter};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+
+const HEADS: &[(&str, &str)] = &[
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("CreatedOn", "CREATED"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+];
 
 #[derive(Args)]
 pub(crate) struct Images {
@@ -21,9 +33,9 @@ pub(crate) struct Images {
     /// Show only some: dangling=true, label=KEY[=VALUE] or reference=PATTERN
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<ImageFilter>,
-    /// `json` prints a JSON object an image
-    #[arg(long, value_name = "FORMAT", value_parser = ["json", "table"], default_value = "table")]
-    format: String,
+    /// `table`, `json`, a template such as '{{.Repository}}:{{.Tag}}', or `table` and the template of its columns
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
 }
 
 impl Images {
@@ -40,17 +52,16 @@ impl Images {
             };
             if self.quiet {
                 stream::line(&self.id(image.id()))?;
-            } else if self.format == "json" {
-                stream::line(&self.object(&image).to_string())?;
             } else {
                 rows.push(self.row(&image));
             }
         }
-        if !self.quiet && self.format == "table" {
-            let mut head = vec!["REPOSITORY", "TAG"];
-            head.extend(self.digests.then_some("DIGEST"));
-            head.extend(["IMAGE ID", "CREATED", "SIZE"]);
-            table::print(&head, &rows).map_err(|e| BoxError::io("cannot print", e))?;
+        if !self.quiet {
+            let digest = if self.digests { "{{.Digest}}\t" } else { "" };
+            let usual = format!(
+                "{{{{.Repository}}}}\t{{{{.Tag}}}}\t{digest}{{{{.ID}}}}\t{{{{.CreatedOn}}}}\t{{{{.Size}}}}"
+            );
+            template::print(&self.format, &usual, HEADS, &rows)?;
         }
         Ok(0)
     }
@@ -59,19 +70,14 @@ impl Images {
         if self.no_trunc { id.to_string() } else { id.short() }
     }
 
-    fn row(&self, image: &Image) -> Vec<String> {
+    fn row(&self, image: &Image) -> Value {
         let (name, tag) = names(image);
-        let created = image.config.created.as_deref().and_then(|c| c.get(..10)).unwrap_or("").to_owned();
-        let mut row = vec![name, tag];
-        row.extend(self.digests.then(|| image.digest.to_string()));
-        row.extend([self.id(image.id()), created, Bytes(image.size()).to_string()]);
-        row
-    }
-
-    fn object(&self, image: &Image) -> serde_json::Value {
-        let (name, tag) = names(image);
-        json!({"Repository": name, "Tag": tag, "Digest": image.digest, "ID": self.id(image.id()),
-            "CreatedAt": image.config.created, "Size": Bytes(image.size()).to_string()})
+        let created = image.config.created.as_deref();
+        let moment = created.and_then(|created| parse_moment(created, 0).ok());
+        let since = moment.map(|at| format!("{} ago", time::since(at))).unwrap_or_default();
+        json!({"Repository": name, "Tag": tag, "Digest": image.digest.to_string(), "ID": self.id(image.id()),
+            "CreatedAt": created, "CreatedSince": since, "CreatedOn": created.and_then(|c| c.get(..10)).unwrap_or(""),
+            "Size": Bytes(image.size()).to_string()})
     }
 }
 

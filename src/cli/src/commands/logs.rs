@@ -2,7 +2,7 @@
 
 use crate::stream::{self, Target};
 use crate::time;
-use a3s_box_core::{JobName, LogRecord, LogStream, Result};
+use a3s_box_core::{JobName, LogRecord, LogStream, Result, parse_moment};
 use a3s_box_runtime::{Engine, LogRange};
 use clap::Args;
 use std::io;
@@ -16,10 +16,10 @@ pub(crate) struct Logs {
     #[arg(short = 'n', long, default_value = "all", value_name = "N", value_parser = lines)]
     tail: Tail,
     /// Show only what was written since: a date (2026-01-02T13:23:37Z), seconds since 1970, or how long ago (10m)
-    #[arg(long, value_name = "TIME", value_parser = time::point)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<u64>,
     /// Show only what was written until: as --since
-    #[arg(long, value_name = "TIME", value_parser = time::point)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<u64>,
     /// Show when each line was written
     #[arg(short, long)]
@@ -31,6 +31,10 @@ pub(crate) struct Logs {
 
 #[derive(Clone, Copy)]
 struct Tail(Option<usize>);
+
+fn moment(text: &str) -> Result<u64> {
+    parse_moment(text, time::now())
+}
 
 fn lines(text: &str) -> Result<Tail, String> {
     match text {

@@ -1,15 +1,18 @@
 //! The commands, one a file.
 
 mod attach;
+mod boot;
 mod commit;
 mod cp;
 mod create;
 mod df;
 mod diff;
 mod doctor;
+mod events;
 mod exec;
 mod export;
 mod history;
+mod hook;
 mod image;
 mod images;
 mod import;
@@ -23,7 +26,9 @@ mod logout;
 mod logs;
 mod net;
 mod network;
+mod pause;
 mod port;
+mod prune;
 mod ps;
 mod pull;
 mod rename;
@@ -39,6 +44,8 @@ mod stats;
 mod stop;
 mod tag;
 mod top;
+mod unpause;
+mod update;
 mod version;
 mod wait;
 
@@ -79,10 +86,22 @@ pub(crate) enum Command {
     Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
+    /// Make boxes stand still
+    Pause(pause::Pause),
+    /// Let boxes go on that stand still
+    Unpause(unpause::Unpause),
+    /// Change what holds for boxes
+    Update(update::Update),
     /// Give a box another name
     Rename(rename::Rename),
     /// Remove boxes
     Rm(rm::Rm),
+    /// Remove the boxes that do not run
+    Prune(prune::Prune),
+    /// Start the boxes that are to run when the host has started
+    Boot(boot::Boot),
+    /// Show what happens to boxes
+    Events(events::Events),
     /// Show everything known about boxes, as JSON
     Inspect(inspect::Inspect),
     /// List the processes in a box
@@ -131,6 +150,9 @@ pub(crate) enum Command {
     Info(info::Info),
     /// Find out what is wrong with this host, and what to do about it
     Doctor(doctor::Doctor),
+    /// Post an event to the URL of a hook
+    #[command(hide = true)]
+    Hook(hook::Hook),
 }
 
 impl Command {
@@ -159,7 +181,14 @@ impl Command {
             Self::Stop(command) => block_on(command.run(&engine)),
             Self::Restart(command) => block_on(command.run(&engine)),
             Self::Wait(command) => block_on(command.run(&engine)),
-            Self::Rename(command) => command.run(&engine),
+            Self::Pause(command) => block_on(command.run(&engine)),
+            Self::Unpause(command) => block_on(command.run(&engine)),
+            Self::Update(command) => block_on(command.run(&engine)),
+            Self::Prune(command) => command.run(&engine),
+            Self::Boot(command) => block_on(command.run(&engine)),
+            Self::Events(command) => command.run(&engine),
+            Self::Hook(command) => command.run(&engine),
+            Self::Rename(command) => block_on(command.run(&engine)),
             Self::Kill(command) => block_on(command.run(&engine)),
             Self::Rm(command) => block_on(command.run(&engine)),
             Self::Inspect(command) => command.run(&engine),

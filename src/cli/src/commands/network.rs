@@ -1,10 +1,22 @@
 //! `network create|ls|inspect|rm|connect|disconnect`: the networks on which boxes meet.
 
 use super::for_each;
-use crate::{stream, table, time};
+use crate::template::{self, Format};
+use crate::{stream, time};
 use a3s_box_core::{BoxError, NetworkName, Result};
 use a3s_box_runtime::Engine;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+const USUAL: &str = "{{.Name}}\t{{.IPv4}}\t{{.IPv6}}\t{{.Boxes}}\t{{.RunningFor}}";
+const HEADS: &[(&str, &str)] = &[
+    ("Name", "NETWORK"),
+    ("IPv4", "IPV4"),
+    ("IPv6", "IPV6"),
+    ("Boxes", "BOXES"),
+    ("RunningFor", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+];
 
 #[derive(Args)]
 pub(crate) struct Network {
@@ -25,6 +37,9 @@ enum What {
         /// Print names alone
         #[arg(short, long)]
         quiet: bool,
+        /// `table`, `json`, a template such as '{{.Name}}', or `table` and the template of its columns
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: Format,
     },
     /// Show everything known about networks, as JSON
     Inspect {
@@ -65,7 +80,7 @@ impl Network {
                 engine.create_network(&name)?;
                 stream::line(name.as_str()).map(|()| 0)
             }
-            What::Ls { quiet } => list(engine, quiet),
+            What::Ls { quiet, format } => list(engine, quiet, &format),
             What::Inspect { names } => inspect(engine, &names),
             What::Rm { names } => for_each(&names, async |name| engine.remove_network(&name.parse()?)).await,
             What::Connect { network, name } => engine.connect_network(&network, &name).map(|()| 0),
@@ -74,22 +89,21 @@ impl Network {
     }
 }
 
-fn list(engine: &Engine, quiet: bool) -> Result<u8> {
+fn list(engine: &Engine, quiet: bool, format: &Format) -> Result<u8> {
     let networks = engine.networks()?;
     if quiet {
         networks.iter().try_for_each(|network| stream::line(network.name.as_str()))?;
         return Ok(0);
     }
-    let rows: Vec<Vec<String>> = networks
+    let rows: Vec<Value> = networks
         .into_iter()
         .map(|network| {
-            let boxes = network.boxes.len().to_string();
-            let created = format!("{} ago", time::since(network.created_at));
-            vec![network.name.to_string(), network.subnet4, network.subnet6, boxes, created]
+            json!({"Name": network.name.as_str(), "IPv4": network.subnet4, "IPv6": network.subnet6,
+                "Boxes": network.boxes.len().to_string(), "CreatedAt": time::rfc3339(network.created_at),
+                "RunningFor": format!("{} ago", time::since(network.created_at))})
         })
         .collect();
-    table::print(&["NETWORK", "IPV4", "IPV6", "BOXES", "CREATED"], &rows)
-        .map_err(|e| BoxError::io("cannot print", e))?;
+    template::print(format, USUAL, HEADS, &rows)?;
     Ok(0)
 }
 

@@ -1,96 +1,91 @@
 //! `ps`: the boxes there are.
 
-use crate::{stream, table, time};
-use a3s_box_core::{BoxError, BoxState, Result};
-use a3s_box_runtime::{BoxView, Engine};
+use crate::template::{self, Format};
+use crate::{box_row, stream};
+use a3s_box_core::Result;
+use a3s_box_runtime::{BoxFilter, Engine};
 use clap::Args;
+
+const USUAL: &str =
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.VMM}}\t{{.Names}}";
+/// All fields, so that an empty table has its columns, too.
+const HEADS: &[(&str, &str)] = &[
+    ("ID", "BOX ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("RunningFor", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Status", "STATUS"),
+    ("State", "STATE"),
+    ("Health", "HEALTH"),
+    ("Ports", "PORTS"),
+    ("VMM", "VMM"),
+    ("Names", "NAMES"),
+    ("Labels", "LABELS"),
+    ("Networks", "NETWORKS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Size", "SIZE"),
+];
 
 #[derive(Args)]
 pub(crate) struct Ps {
     /// Show the boxes that do not run, too
     #[arg(short, long)]
     all: bool,
+    /// Show only some: id, name, label, status, exited, ancestor, before, since, health, network, publish, expose,
+    /// restart or until, as KEY=VALUE
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<BoxFilter>,
+    /// Show the N boxes that were created last, whatever they do
+    #[arg(short = 'n', long, value_name = "N")]
+    last: Option<usize>,
+    /// Show the box that was created last, whatever it does
+    #[arg(short, long)]
+    latest: bool,
     /// Print ids alone
     #[arg(short, long)]
     quiet: bool,
+    /// Show what boxes take up on the disk
+    #[arg(short, long)]
+    size: bool,
     /// Do not shorten ids and commands
     #[arg(long)]
     no_trunc: bool,
-    /// `json` prints a JSON object a box
-    #[arg(long, value_name = "FORMAT", value_parser = ["json", "table"], default_value = "table")]
-    format: String,
+    /// `table`, `json`, a template such as '{{.ID}} {{.Names}}', or `table` and the template of its columns
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
 }
 
 impl Ps {
     pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
-        let mut boxes = engine.ps()?;
-        boxes.retain(|view| self.all || view.state.is_live());
-        if self.format == "json" {
-            for view in &boxes {
-                let json = serde_json::to_string(view).map_err(|e| BoxError::io("cannot print", e.into()))?;
-                stream::line(&json)?;
-            }
-            return Ok(0);
+        let mut boxes = engine.ps(&self.filter)?;
+        let last = if self.latest { Some(1) } else { self.last };
+        // Who asks for a state asks for it among all.
+        let by_state = self.filter.iter().any(|filter| ["status", "exited"].contains(&filter.key()));
+        match last {
+            Some(count) => boxes.truncate(count),
+            None => boxes.retain(|view| self.all || by_state || view.state.is_live()),
         }
-        let id = |view: &BoxView| {
-            let record = &view.record;
-            if self.no_trunc { record.id.to_string() } else { record.id.short().to_owned() }
-        };
+        let sized = self.size || self.format.mentions("Size");
         if self.quiet {
-            for view in &boxes {
-                stream::line(&id(view))?;
-            }
-            return Ok(0);
+            return boxes
+                .iter()
+                .try_for_each(|view| {
+                    let id = &view.record.id;
+                    stream::line(if self.no_trunc { id.as_str() } else { id.short() })
+                })
+                .map(|()| 0);
         }
-        let rows: Vec<Vec<String>> = boxes
+        let rows = boxes
             .iter()
             .map(|view| {
-                let record = &view.record;
-                vec![
-                    id(view),
-                    record.config.image.clone(),
-                    format!(
-                        "\"{}\"",
-                        table::shorten(
-                            &record.process.args.join(" "),
-                            if self.no_trunc { usize::MAX } else { 20 }
-                        )
-                    ),
-                    format!("{} ago", time::since(record.created_at)),
-                    status(view),
-                    ports(view),
-                    format!("{}/{}", record.vmm, record.accel),
-                    record.name.to_string(),
-                ]
+                let size = if sized { Some(engine.size(&view.record)?) } else { None };
+                Ok(box_row::ps(view, size, self.no_trunc))
             })
-            .collect();
-        table::print(&["BOX ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "VMM", "NAMES"], &rows)
-            .map_err(|e| BoxError::io("cannot print", e))?;
+            .collect::<Result<Vec<_>>>()?;
+        let usual = if self.size { &format!("{USUAL}\t{{{{.Size}}}}") } else { USUAL };
+        template::print(&self.format, usual, HEADS, &rows)?;
         Ok(0)
-    }
-}
-
-/// Where the box is reached from outside, as Docker writes it.
-fn ports(view: &BoxView) -> String {
-    let each = view.ports.iter().map(|port| format!("{}->{}/{}", port.host, port.guest, port.transport));
-    each.collect::<Vec<_>>().join(", ")
-}
-
-/// What the box does, in Docker's words.
-fn status(view: &BoxView) -> String {
-    let run = view.run.as_ref();
-    let exit = run.and_then(|run| run.exit.as_ref());
-    let ago = |at: u64| if at == 0 { String::new() } else { format!(" {} ago", time::since(at)) };
-    match (view.state, exit) {
-        (BoxState::Created, _) => "Created".into(),
-        (BoxState::Starting, _) => "Starting".into(),
-        (BoxState::Running, _) => {
-            let since = time::since(run.and_then(|r| r.started_at).unwrap_or_default());
-            let health = run.and_then(|r| r.health.as_ref());
-            format!("Up {since}{}", health.map(|health| format!(" ({})", health.state)).unwrap_or_default())
-        }
-        (BoxState::Stopped, Some(exit)) => format!("Exited ({}){}", exit.code, ago(exit.at)),
-        (BoxState::Failed, Some(exit)) => format!("Failed ({}){}", exit.code, ago(exit.at)),
-        (state, None) => state.to_string(),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Rename {
 }
 
 impl Rename {
-    pub(crate) fn run(self, engine: &Engine) -> Result<u8> {
-        engine.rename(&self.name, self.new).map(|()| 0)
+    pub(crate) async fn run(self, engine: &Engine) -> Result<u8> {
+        engine.rename(&self.name, self.new).await.map(|()| 0)
     }
 }

@@ -156,7 +156,7 @@ pub(super) fn report(record: &BoxRecord, end: &RunEnd) -> Result<u8> {
             eprintln!("error: box {}: {message}", record.name);
             Ok(exit_code(end.code))
         }
-        ExitReason::Exited | ExitReason::Stopped | ExitReason::Killed => Ok(exit_code(end.code)),
+        _ => Ok(exit_code(end.code)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `stats`: what boxes use, again and again.
 
 use crate::{console, stream, table};
-use a3s_box_core::{BoxError, Result};
+use a3s_box_core::{BoxError, BoxState, Result};
 use a3s_box_runtime::{BoxStats, Engine};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -54,7 +54,7 @@ impl Stats {
             }
             return Ok(all);
         }
-        for view in engine.ps()?.into_iter().filter(|view| view.state.is_live()) {
+        for view in engine.ps(&[])?.into_iter().filter(|view| view.state == BoxState::Running) {
             // One that ends meanwhile, or is just coming up, is not there yet or any more.
             all.extend(engine.stats(view.record.id.as_str()).await.ok());
         }

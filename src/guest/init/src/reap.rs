@@ -1,7 +1,7 @@
 //! Collecting the ends of init's children.
 
 use crate::stream::Stream;
-use crate::sys;
+use crate::{oom, sys};
 use rustix::process::{Pid, WaitOptions};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -17,6 +17,8 @@ pub(crate) struct Ended {
     pub(crate) code: i32,
     /// The signal that ended it, or 0.
     pub(crate) signal: i32,
+    /// Whether the kernel has killed it for want of memory.
+    pub(crate) oom: bool,
 }
 
 /// Who waits for which child.
@@ -67,7 +69,9 @@ impl Reaper {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let code = status.exit_status().unwrap_or(0);
             let signal = status.terminating_signal().unwrap_or(0);
-            self.lock().end(pid.as_raw_nonzero().get(), Ended { code, signal });
+            let pid = pid.as_raw_nonzero().get();
+            let oom = signal == libc::SIGKILL && oom::killed(pid);
+            self.lock().end(pid, Ended { code, signal, oom });
         }
     }
 
@@ -110,7 +114,7 @@ mod tests {
     async fn an_end_reaches_whoever_asks_before_or_after() {
         let reaper = Reaper::default();
         let pid = |n| Pid::from_raw(n).unwrap();
-        let ended = Ended { code: 3, signal: 0 };
+        let ended = Ended { code: 3, signal: 0, oom: false };
         let mut before = reaper.expect(pid(10));
         assert!(!reaper.is_idle());
         reaper.lock().end(10, ended);

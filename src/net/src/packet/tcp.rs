@@ -4,7 +4,7 @@ use super::checksum::Sum;
 use super::ip::{self, Datagram};
 use super::link::Identity;
 use super::{ETHERNET, PREFIX, Refused, be16, be32};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 const HEADER: usize = 20;
 const MSS: u8 = 2;
@@ -180,6 +180,17 @@ impl Header {
         frame
     }
 
+    /// Writes into the frame of a segment from `source` what we wait for now, and our window as it is now. A SYN has said
+    /// both once and for all.
+    pub(crate) fn renew(identity: &Identity, frame: &mut [u8], source: IpAddr, (ack, window): (u32, u16)) {
+        let segment = &mut frame[PREFIX + ETHERNET + super::ip_header(source)..];
+        if !Flags(segment[13]).has(Flags::SYN) {
+            segment[8..12].copy_from_slice(&ack.to_be_bytes());
+            segment[14..16].copy_from_slice(&window.to_be_bytes());
+            sum_up(identity, source, segment);
+        }
+    }
+
     fn fill(&self, identity: &Identity, segment: &mut [u8], header: usize) {
         let control = (super::len16(header / 4) << 12) | u16::from(self.flags.0);
         segment[..2].copy_from_slice(&self.source.port().to_be_bytes());
@@ -188,9 +199,14 @@ impl Header {
         segment[8..12].copy_from_slice(&self.ack.to_be_bytes());
         segment[12..14].copy_from_slice(&control.to_be_bytes());
         segment[14..16].copy_from_slice(&self.window.to_be_bytes());
-        segment[16..20].fill(0);
-        let (from, to) = (self.source.ip(), identity.guest_ip(self.source.ip()));
-        let sum = Sum::pseudo(from, to, ip::TCP, segment.len()).add(segment).finish();
-        segment[16..18].copy_from_slice(&sum);
+        segment[18..20].fill(0);
+        sum_up(identity, self.source.ip(), segment);
     }
+}
+
+/// Writes the checksum of a segment from `source`.
+fn sum_up(identity: &Identity, source: IpAddr, segment: &mut [u8]) {
+    segment[16..18].fill(0);
+    let sum = Sum::pseudo(source, identity.guest_ip(source), ip::TCP, segment.len()).add(segment).finish();
+    segment[16..18].copy_from_slice(&sum);
 }

@@ -138,10 +138,12 @@ impl Download {
         }
     }
 
-    /// Takes the guest's acknowledgement and window. `false` for one that makes no sense.
+    /// Takes the guest's acknowledgement and window. `false` for one that makes no sense. What is sent again for it says
+    /// the acknowledgement and the window in `carried`.
     pub(super) fn acknowledged(
         &mut self,
         (ack, window, bare): (u32, u16, bool),
+        (name, carried): (Name, (u32, u16)),
         station: &mut Station,
         spare: &mut Spare,
     ) -> bool {
@@ -161,7 +163,7 @@ impl Download {
             // Now it has: what it dropped is not waited for.
             if !moved && !self.sent.is_empty() {
                 self.recover = Some(self.next);
-                self.again(station);
+                self.again(name, carried, station);
                 return true;
             }
         }
@@ -170,7 +172,7 @@ impl Download {
                 self.repeated = self.repeated.saturating_add(1);
                 if self.repeated == 3 && self.recover.is_none() {
                     self.recover = Some(self.next);
-                    self.again(station);
+                    self.again(name, carried, station);
                 }
             }
             return true;
@@ -188,7 +190,7 @@ impl Download {
             }
         }
         match self.recover {
-            Some(until) if before(ack, until) => self.again(station),
+            Some(until) if before(ack, until) => self.again(name, carried, station),
             _ => self.recover = None,
         }
         self.deadline = (!self.sent.is_empty()).then(|| station.now + self.timeout);
@@ -256,7 +258,7 @@ impl Download {
     }
 
     /// The deadline has passed: sends again, or probes. `false` when the guest is taken for gone.
-    pub(super) fn overdue(&mut self, name: Name, (ack, window): (u32, u16), station: &mut Station) -> bool {
+    pub(super) fn overdue(&mut self, name: Name, carried: (u32, u16), station: &mut Station) -> bool {
         self.deadline = None;
         if self.sent.is_empty() && !self.readable {
             return true;
@@ -267,13 +269,13 @@ impl Download {
         }
         if self.sent.is_empty() {
             // A number that is long acknowledged makes the guest say what it waits for.
-            let mut header = self.header(name, Flags::ACK, ack, window);
+            let mut header = self.header(name, Flags::ACK, carried.0, carried.1);
             header.seq = self.first.wrapping_sub(1);
             let frame = header.frame(&station.identity);
             station.send(frame);
         } else {
             self.recover = Some(self.next);
-            self.again(station);
+            self.again(name, carried, station);
         }
         self.timeout = (self.timeout * 2).min(MOST_TIMEOUT);
         self.deadline = Some(station.now + self.timeout);
@@ -281,11 +283,15 @@ impl Download {
     }
 
     /// Sends the first frame that is not acknowledged once more.
-    pub(super) fn again(&mut self, station: &mut Station) {
+    ///
+    /// It says what we wait for now: who hears an acknowledgement that is far behind drops all that comes with it
+    /// (RFC 5961, 5.2).
+    pub(super) fn again(&mut self, name: Name, carried: (u32, u16), station: &mut Station) {
         if let Some(first) = self.sent.front_mut()
             // One that still waits in the queue was not lost.
-            && Rc::strong_count(&first.frame) == 1
+            && let Some(frame) = Rc::get_mut(&mut first.frame)
         {
+            Header::renew(&station.identity, frame, name.remote.ip(), carried);
             first.again = true;
             station.send(Rc::clone(&first.frame));
         }
@@ -297,6 +303,16 @@ impl Download {
             station.release(sent.frame.len());
         }
         self.deadline = None;
+    }
+
+    /// A header for an acknowledgement alone.
+    ///
+    /// Its number is one that the guest takes: one that shut its window before what is on its way has dropped that, and
+    /// what comes after its window too, whatever it says (RFC 9293, 3.10.7.4).
+    pub(super) fn bare(&self, name: Name, ack: u32, window: u16) -> Header {
+        let edge = self.first.wrapping_add(self.window);
+        let seq = if before(edge, self.next) { edge } else { self.next };
+        Header { seq, ..self.header(name, Flags::ACK, ack, window) }
     }
 
     /// A header for the next bytes.

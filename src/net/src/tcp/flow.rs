@@ -162,7 +162,8 @@ impl Flow {
                 self.upload.scaled = segment.options.window_scale.is_some();
                 self.upload.must_ack = true;
                 self.download.segment = self::segment(segment.options, self.name, station);
-                self.download.acknowledged((segment.ack, segment.window, false), station, spare);
+                let carried = (self.name, (self.upload.next, self.upload.promised()));
+                self.download.acknowledged((segment.ack, segment.window, false), carried, station, spare);
                 self.download.scale = segment.options.window_scale.unwrap_or(0);
                 self.open();
                 if answer {
@@ -172,7 +173,7 @@ impl Flow {
                 return self.pump(station, spare);
             }
             Phase::Greeting if flags.has(Flags::SYN) => {
-                self.download.again(station);
+                self.download.again(self.name, (self.upload.next, u16::MAX), station);
                 return Ok(());
             }
             Phase::Greeting | Phase::Open => {}
@@ -190,7 +191,8 @@ impl Flow {
             return Ok(());
         }
         let bare = segment.data.is_empty() && !flags.has(Flags::FIN);
-        if !self.download.acknowledged((segment.ack, segment.window, bare), station, spare) {
+        let carried = (self.name, (self.upload.next, self.upload.promised()));
+        if !self.download.acknowledged((segment.ack, segment.window, bare), carried, station, spare) {
             self.upload.must_ack = true;
             return Ok(());
         }
@@ -288,7 +290,7 @@ impl Flow {
         if self.upload.must_ack {
             self.upload.must_ack = false;
             let window = self.upload.window(station);
-            let header = self.download.header(self.name, Flags::ACK, self.upload.next, window);
+            let header = self.download.bare(self.name, self.upload.next, window);
             let frame = header.frame(&station.identity);
             station.send(frame);
         }

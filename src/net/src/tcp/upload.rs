@@ -203,8 +203,13 @@ impl Upload {
         if before(self.edge, edge) {
             self.edge = edge;
         }
-        let promised = self.edge.wrapping_sub(self.next);
-        u16::try_from(promised >> shift).unwrap_or(u16::MAX)
+        self.promised()
+    }
+
+    /// The window that the guest was last told of, as far as it has not used it.
+    pub(super) fn promised(&self) -> u16 {
+        let shift = if self.scaled { SCALE } else { 0 };
+        u16::try_from(self.edge.wrapping_sub(self.next) >> shift).unwrap_or(u16::MAX)
     }
 
     fn room(&self, station: &Station) -> usize {

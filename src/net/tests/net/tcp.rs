@@ -384,3 +384,42 @@ lab_test!(strangers_and_the_dead_are_reset, |lab| {
     player.say(start.wrapping_add(10), RST, 0, b"");
     lab.recorded("the end", |r| r.sent == 10);
 });
+
+lab_test!(a_guest_that_shut_its_window_is_told_of_ours_where_it_listens, |lab| {
+    let server = serve(&format!("{SERVER}:0"), |mut stream| {
+        let _ = stream.write_all(&[7; 4000]);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut guest = Player::connect(lab, server, 8000);
+    let start = guest.ack;
+    let mut came = 0;
+    while came < 4000 {
+        came += guest.hear().data.len();
+    }
+    // It takes the first segment, drops the rest for want of memory, and shuts its window.
+    guest.ack = start.wrapping_add(536);
+    guest.say(guest.seq, ACK, 0, b"");
+    // Then it asks for ours (RFC 9293, 3.8.6.1), and takes only what lies in its own.
+    guest.say(guest.seq.wrapping_sub(1), ACK, 0, b"");
+    let answer = guest.hear();
+    assert_eq!((answer.seq, answer.ack, answer.flags), (guest.ack, guest.seq, ACK));
+    assert!(answer.window > 0);
+    // Once it has room, what it dropped comes again.
+    guest.say(guest.seq, ACK, 8000, b"");
+    assert_eq!(guest.hear().seq, guest.ack);
+});
+
+lab_test!(what_is_sent_again_says_what_is_waited_for_now, |lab| {
+    let server = serve(&format!("{SERVER}:0"), |mut stream| {
+        let _ = stream.write_all(&[7; 500]);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut guest = Player::connect(lab, server, 8000);
+    let lost = guest.hear();
+    guest.say(guest.seq, ACK, 8000, &[1; 1000]);
+    guest.seq = guest.seq.wrapping_add(1000);
+    // It never acknowledges, so the same comes again; a kernel drops what acknowledges too little.
+    let again = std::iter::repeat_with(|| guest.hear()).find(|came| !came.data.is_empty()).unwrap();
+    assert_eq!((again.seq, again.data), (lost.seq, lost.data));
+    assert_eq!(again.ack, guest.seq);
+});

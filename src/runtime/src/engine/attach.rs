@@ -92,6 +92,12 @@ impl Engine {
     /// # Errors
     /// `NotFound` for no such box, `WrongState` for one that does not run.
     pub async fn attach(&self, name: &str) -> Result<Attachment> {
+        let record = self.running(name)?;
+        self.join(record.id.as_str()).await
+    }
+
+    /// As [`Engine::attach`], to hear how the box fares, whatever it does now.
+    pub(super) async fn join(&self, name: &str) -> Result<Attachment> {
         let (record, mut shim) = self.shim(name).await?;
         let (input, stream) = ProcessInput::channel(None, Signals::Main(shim.clone()));
         let events = shim

@@ -1,11 +1,16 @@
 //! `create`: settles everything about a box and writes its record.
 
 use super::{Engine, now};
+use crate::events::event;
 use crate::networks::Networks;
 use crate::preflight::{self, Facts};
+use crate::settings::Settings;
 use crate::state::{BoxRecord, ImagePin, Records, State};
 use crate::{health, host, labels};
-use a3s_box_core::{BoxConfig, BoxError, BoxId, BoxName, ErrorKind, ExecRequest, Result, Signal, TtySize};
+use a3s_box_core::{
+    BoxConfig, BoxError, BoxId, BoxName, ErrorKind, EventKind, ExecRequest, Result, Signal, TtySize,
+};
+use a3s_box_events::Teller;
 use a3s_box_image::{Image, ProcessConfig};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -39,6 +44,9 @@ impl Engine {
         let process = process(&config, &image)?;
         let stop_signal = stop_signal(&config, &image.config.config)?;
         let health = health::check(&config.health, image.config.config.healthcheck.as_ref());
+        let mut labels = image.config.config.labels.clone();
+        labels.extend(config.labels.clone());
+        let hooks = Settings::read(&self.home)?.hooks(&self.home)?;
         let rootfs = self.rootfs()?.ensure(&store, &image)?;
         let rootfs = rootfs.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let pin = ImagePin { digest: image.digest.to_string(), rootfs };
@@ -60,6 +68,7 @@ impl Engine {
             process,
             stop_signal,
             health,
+            labels,
             vmm: machine.rung.vmm,
             accel: machine.rung.accel,
             kernel: machine.rung.kernel,
@@ -77,6 +86,20 @@ impl Engine {
         if let Err(error) = state.change(|records| drop(records.insert(added.id.clone(), added))) {
             drop(std::fs::remove_dir(folder.path()));
             return Err(error);
+        }
+        let event = event(&record, EventKind::Created, &[]);
+        let teller = Teller { log: self.home.events(), hooks };
+        teller.note(&event);
+        // They may take their time, and others need not wait for them.
+        drop(state);
+        if let Err(why) = teller.run_hooks(&event) {
+            let mut state = State::write(&self.home)?;
+            self.remove(&mut state, &record)?;
+            return Err(BoxError::new(
+                ErrorKind::Unavailable,
+                format!("box {} was not created", record.name),
+            )
+            .caused_by(why));
         }
         Ok(record)
     }

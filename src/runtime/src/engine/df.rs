@@ -75,7 +75,7 @@ fn templates(dir: &Path) -> io::Result<(usize, u64)> {
 }
 
 /// Bytes that the files directly in `folder` take up.
-fn disk_usage(folder: &Path) -> io::Result<u64> {
+pub(super) fn disk_usage(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         match entry?.metadata() {

@@ -117,7 +117,7 @@ impl Engine {
 
     /// The guest init of a live box.
     pub(super) async fn agent(&self, name: &str) -> Result<(BoxRecord, AgentClient)> {
-        let record = self.live(name)?;
+        let record = self.running(name)?;
         let agent = agent_client(&self.home.folder(&record.id).agent_socket())
             .await
             .map_err(|e| BoxError::io(format!("cannot reach the guest of box {}", record.name), e))?;

@@ -16,7 +16,7 @@ impl Engine {
     /// `NotFound` for no such box, `WrongState` for one that does not run, `Timeout` where nobody answers.
     pub async fn kill(&self, name: &str, signal: Signal) -> Result<()> {
         let (record, mut shim) = self.shim(name).await?;
-        let mut attached = self.attach(record.id.as_str()).await?;
+        let mut attached = self.join(record.id.as_str()).await?;
         let request = SignalRequest { pid: 0, signal: signal.number() };
         let answer = timeout(PATIENCE, shim.signal(request)).await;
         if signal == Signal::KILL {

@@ -1,16 +1,19 @@
 //! The runtime's one door: [`Engine`], with one file for each verb.
 
 mod attach;
+mod boot;
 mod commit;
 mod cp;
 mod create;
 mod df;
 mod diff;
 mod doctor;
+mod events;
 mod exec;
 mod export;
 mod files;
 mod history;
+mod hook;
 mod image;
 mod images;
 mod import;
@@ -25,7 +28,9 @@ mod logout;
 mod logs;
 mod net;
 mod network;
+mod pause;
 mod port;
+mod prune;
 mod ps;
 mod pull;
 mod rename;
@@ -38,6 +43,8 @@ mod stats;
 mod stop;
 mod tag;
 mod top;
+mod unpause;
+mod update;
 mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
@@ -53,16 +60,19 @@ pub use input::ProcessInput;
 pub use inspect::BoxView;
 pub use jobs::{JobStart, JobView};
 pub use logs::LogRange;
+pub use prune::PrunedBoxes;
+pub use ps::BoxSize;
 pub use pull::PullOptions;
 pub(crate) use start::mkfs_path;
 pub use stats::BoxStats;
 pub use top::ProcessInfo;
+pub use update::BoxUpdate;
 
 use crate::Home;
+use crate::host::now;
 use crate::state::{BoxRecord, Look, State, look};
-use a3s_box_core::{BoxError, ErrorKind, Result};
+use a3s_box_core::{BoxError, BoxState, ErrorKind, Result};
 use a3s_box_image::{ImageStore, RootfsCache};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything that can be done with boxes and images under one state directory.
 ///
@@ -101,6 +111,18 @@ impl Engine {
         Err(wrong_state(&record.name, seen.state, &hint))
     }
 
+    /// The box that `name` means, in which something is to be done now.
+    fn running(&self, name: &str) -> Result<BoxRecord> {
+        let (record, seen) = self.see(name)?;
+        let hint = match seen.state {
+            BoxState::Paused => format!("let it go on with `a3s-box unpause {}`", record.name),
+            BoxState::Restarting => format!("see why it keeps ending with `a3s-box logs {}`", record.name),
+            state if state.is_live() => return Ok(record),
+            _ => format!("start it with `a3s-box start {}`", record.name),
+        };
+        Err(wrong_state(&record.name, seen.state, &hint))
+    }
+
     fn store(&self) -> Result<ImageStore> {
         Ok(ImageStore::open(self.home.path().join("images"))?)
     }
@@ -108,12 +130,6 @@ impl Engine {
     fn rootfs(&self) -> Result<RootfsCache> {
         Ok(RootfsCache::open(self.home.path().join("rootfs"))?)
     }
-}
-
-/// Microseconds since the UNIX epoch.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A gRPC failure as a user sees it: `what` names the call and the box.

@@ -1,10 +1,11 @@
 //! `rm`: removes boxes, and what crashes left of them.
 
 use super::{Engine, wrong_state};
+use crate::events::event;
 use crate::host;
 use crate::networks::Networks;
 use crate::state::{BoxRecord, State, look};
-use a3s_box_core::{BoxError, BoxId, Result};
+use a3s_box_core::{BoxError, BoxId, EventKind, Result};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
@@ -58,17 +59,19 @@ impl Engine {
     }
 
     /// Removes one box that does not run. The record goes first: a folder without one is swept later.
-    fn remove(&self, state: &mut State, record: &BoxRecord) -> Result<()> {
+    pub(super) fn remove(&self, state: &mut State, record: &BoxRecord) -> Result<()> {
         let seen = look(&self.home, record)?;
         if seen.state.is_live() {
             return Err(wrong_state(&record.name, seen.state, "stop it first, or remove it with `rm -f`"));
         }
         // A shim that has written its end has nothing more to do in the folder; one that was killed may have
         // left its VMM.
-        if let Some(vmm) = seen.status.and_then(|status| status.vmm) {
+        if let Some(vmm) = seen.of_this_boot().and_then(|status| status.vmm) {
             host::kill(vmm, PATIENCE);
         }
         state.change(|records| drop(records.remove(&record.id)))?;
+        seen.note_cut_short(state, &self.home, record);
+        state.tell(event(record, EventKind::Removed, &[]));
         Networks::of(&self.home).leave_all(&record.config.network.networks, &record.name)?;
         remove_folder(self.home.folder(&record.id).path())
     }

@@ -1,6 +1,7 @@
 //! `start`: gives a box a shim, which boots it.
 
 use super::{Engine, net, wrong_state};
+use crate::Home;
 use crate::guest::{self, GuestFiles};
 use crate::home::BoxFolder;
 use crate::preflight::{self, Facts, Rung};
@@ -8,7 +9,7 @@ use crate::settings::Settings;
 use crate::state::{BoxRecord, State, look};
 use crate::{host, sys};
 use a3s_box_agent::socket;
-use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, NetSpec, Result, ShimSpec, TtySize, Upper};
+use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, Hook, NetSpec, Result, ShimSpec, TtySize, Upper};
 use a3s_box_files::{Lock, Scratch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How long the shim of the last run may take to leave after it has written its end.
-const LEAVE: Duration = Duration::from_secs(10);
+/// How long the shim of the last run may take to leave after it has written its end: it may have hooks to wait for.
+const LEAVE: Duration = Duration::from_secs(90);
 
 impl Engine {
     /// Boots the box that `name` means. Its shim runs on by itself; [`Engine::attach`] tells how it fares.
@@ -39,6 +40,11 @@ impl Engine {
         let shim = guest::shim()?;
         let rootfs = self.rootfs_of(&record)?;
         let folder = self.home.folder(&record.id);
+        if !folder.path().exists() {
+            let text = format!("the folder of box {} is gone, and what it had written with it", record.name);
+            return Err(BoxError::new(ErrorKind::Corrupt, text)
+                .with_hint(format!("remove it with `a3s-box rm {}`, and make it anew", record.name)));
+        }
         let upper =
             if record.config.ephemeral { None } else { Some(self.upper(&folder, record.config.disk)?) };
         let settings = Settings::read(&self.home)?;
@@ -50,12 +56,14 @@ impl Engine {
         if seen.state.is_live() {
             return Err(wrong_state(&record.name, seen.state, "stop it first"));
         }
-        if let Some(status) = seen.status {
+        if let Some(status) = seen.of_this_boot() {
             host::gone(status.shim, LEAVE);
             status.vmm.map(|vmm| host::kill(vmm, LEAVE));
         }
+        seen.note_cut_short(&state, &self.home, &record);
         let network = net::spec(&self.home, &record, &settings)?;
-        let spec = spec(&record, files, rootfs, upper, self.home.templates(), tty, network);
+        let hooks = settings.hooks(&self.home)?;
+        let spec = spec(&self.home, &record, files, (rootfs, upper), tty, network, hooks);
         self.launch(&shim, &folder, &spec)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
@@ -160,18 +168,24 @@ pub(crate) fn mkfs_path() -> std::ffi::OsString {
 }
 
 fn spec(
+    home: &Home,
     record: &BoxRecord,
     files: GuestFiles,
-    rootfs: PathBuf,
-    upper: Option<PathBuf>,
-    templates: PathBuf,
+    (rootfs, upper): (PathBuf, Option<PathBuf>),
     tty: Option<TtySize>,
     network: Option<NetSpec>,
+    hooks: Vec<Hook>,
 ) -> ShimSpec {
     let mut process = record.process.clone();
     process.tty = process.tty.map(|default| tty.unwrap_or(default));
     ShimSpec {
         id: record.id.clone(),
+        name: record.name.clone(),
+        image: record.config.image.clone(),
+        labels: record.labels.clone(),
+        events: home.events(),
+        hooks,
+        policy: record.config.policy,
         vmm: record.vmm,
         accel: record.accel,
         cpus: record.config.cpus,
@@ -180,7 +194,7 @@ fn spec(
         kernel: files.kernel,
         initramfs: files.initramfs,
         rootfs,
-        templates,
+        templates: home.templates(),
         boot_timeout_ms: preflight::boot_timeout_ms(&record.config, record.accel),
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove,

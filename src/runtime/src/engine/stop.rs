@@ -24,7 +24,7 @@ impl Engine {
         let asked = tokio::time::timeout(grace + MARGIN, async {
             let (_, mut shim) = self.shim(record.id.as_str()).await?;
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            shim.stop(StopRequest { grace_ms })
+            shim.stop(StopRequest { grace_ms, host_stops: false })
                 .await
                 .map_err(|status| rpc(format!("cannot stop box {}", record.name), &status))
         })
@@ -35,7 +35,7 @@ impl Engine {
         // A shim that does not answer is stuck or gone already.
         let status = {
             let _state = State::read(&self.home)?;
-            look(&self.home, &record)?.status
+            look(&self.home, &record)?.of_this_boot().cloned()
         };
         let gone = status.is_none_or(|status| {
             host::kill(status.shim, MARGIN) && status.vmm.is_none_or(|vmm| host::kill(vmm, MARGIN))

@@ -16,7 +16,7 @@ impl Engine {
             let state = State::read(&self.home)?;
             state.find(name)?.id.clone()
         };
-        match self.attach(id.as_str()).await {
+        match self.join(id.as_str()).await {
             Ok(mut attached) => loop {
                 match attached.next().await {
                     Ok(RunEvent::Ended(end)) => return Ok(end.code),

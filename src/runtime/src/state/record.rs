@@ -4,6 +4,7 @@ use a3s_box_core::{
     Accel, BoxConfig, BoxId, BoxName, ExecRequest, HealthCheck, HostProcess, Kernel, Signal, Vmm,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The image that a box was made from, pinned by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub struct ImagePin {
     pub rootfs: String,
 }
 
-/// What a box is. Written when it is created; only a new name and its removal change it.
+/// What a box is. Written when it is created; `rename`, `update` and `network connect` change it, and its removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxRecord {
@@ -34,6 +35,9 @@ pub struct BoxRecord {
     /// Its health check: image and configuration put together.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// Its labels: those of the image, and over them its own.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// The VMM that runs it, settled when it was created.
     pub vmm: Vmm,
     /// What executes it, settled when it was created.

@@ -2,11 +2,16 @@
 
 use super::BoxRecord;
 use crate::Home;
-use a3s_box_core::{BoxError, BoxId, ErrorKind, Result};
+use crate::settings::Settings;
+use a3s_box_core::{BoxError, BoxEvent, BoxId, ErrorKind, Result};
+use a3s_box_events::Teller;
 use a3s_box_files::{Lock, Scratch};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// The version of `boxes.json` that this program writes.
@@ -29,7 +34,22 @@ struct File {
 pub(crate) struct State {
     home: Home,
     records: Records,
-    _lock: Lock,
+    lock: Option<Lock>,
+    /// What hooks are to hear of once others may work with the state again.
+    told: RefCell<Vec<BoxEvent>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.lock = None;
+        for event in self.told.take() {
+            if let Err(error) = self.teller().and_then(|teller| {
+                teller.run_hooks(&event).map_err(|why| BoxError::new(ErrorKind::Unavailable, why))
+            }) {
+                tracing::warn!(%error, "a hook failed");
+            }
+        }
+    }
 }
 
 impl State {
@@ -45,10 +65,26 @@ impl State {
 
     fn locked(home: &Home, lock: io::Result<Lock>) -> Result<Self> {
         let lock = lock.map_err(|e| {
-            BoxError::io(format!("cannot lock {}", home.lock().display()), e)
-                .with_hint("another a3s-box command holds it; see which with `fuser`")
+            let held = e.kind() == io::ErrorKind::TimedOut;
+            let error = BoxError::io(format!("cannot lock {}", home.lock().display()), e);
+            if held {
+                error.with_hint("another a3s-box command holds it; see which with `fuser`")
+            } else {
+                error
+            }
         })?;
-        Ok(Self { home: home.clone(), records: load(home)?, _lock: lock })
+        Ok(Self { home: home.clone(), records: load(home)?, lock: Some(lock), told: RefCell::default() })
+    }
+
+    /// Writes an event down, and tells the hooks of it when the state is let go.
+    pub(crate) fn tell(&self, event: BoxEvent) {
+        Teller { log: self.home.events(), hooks: Vec::new() }.note(&event);
+        self.told.borrow_mut().push(event);
+    }
+
+    fn teller(&self) -> Result<Teller> {
+        let hooks = Settings::read(&self.home)?.hooks(&self.home)?;
+        Ok(Teller { log: self.home.events(), hooks })
     }
 
     /// All boxes.
@@ -97,6 +133,11 @@ fn load(home: &Home) -> Result<Records> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Records::new()),
         other => other.map_err(|e| BoxError::io(format!("cannot read {}", path.display()), e))?,
     };
+    read(&path, &json).map_err(|error| back_up(&path, &json, error))
+}
+
+/// The records in `json`, which is what `path` holds.
+fn read(path: &Path, json: &[u8]) -> Result<Records> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
@@ -107,7 +148,7 @@ fn load(home: &Home) -> Result<Records> {
             .with_hint("it was left as it is; move it away to begin anew, the boxes' folders stay")
     };
     // The version comes first: a newer file may well be of another shape.
-    let version: Version = serde_json::from_slice(&json).map_err(damaged)?;
+    let version: Version = serde_json::from_slice(json).map_err(damaged)?;
     if version.schema != SCHEMA {
         return Err(BoxError::new(
             ErrorKind::Unsupported,
@@ -115,7 +156,7 @@ fn load(home: &Home) -> Result<Records> {
         )
         .with_hint("it was left as it is; use the newer a3s-box, or another A3S_HOME"));
     }
-    let file: File = serde_json::from_slice(&json).map_err(damaged)?;
+    let file: File = serde_json::from_slice(json).map_err(damaged)?;
     match file.boxes.iter().find(|(id, record)| **id != record.id) {
         Some((id, _)) => Err(BoxError::new(
             ErrorKind::Corrupt,
@@ -123,6 +164,18 @@ fn load(home: &Home) -> Result<Records> {
         )),
         None => Ok(file.boxes),
     }
+}
+
+/// Keeps a copy of a file that was refused, once for each that there is: whoever mends it may make it worse.
+fn back_up(path: &Path, json: &[u8], error: BoxError) -> BoxError {
+    let mut hasher = std::hash::DefaultHasher::new();
+    json.hash(&mut hasher);
+    let copy = path.with_file_name(format!("boxes.json.{:016x}.bak", hasher.finish()));
+    if copy.exists() || Scratch::write(&copy, json).is_ok() {
+        let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        return error.with_hint(format!("{hint}a copy is in {}", copy.display()));
+    }
+    error
 }
 
 #[cfg(test)]

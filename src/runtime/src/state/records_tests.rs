@@ -11,6 +11,7 @@ fn record(first: u8, name: &str) -> BoxRecord {
         process: ExecRequest::default(),
         stop_signal: Signal::TERM,
         health: None,
+        labels: Default::default(),
         vmm: Vmm::Qemu,
         accel: Accel::Tcg,
         kernel: Kernel::Standard,
@@ -55,6 +56,16 @@ fn a_damaged_or_newer_file_is_refused_and_left_alone() {
     ] {
         std::fs::write(home.records(), text).unwrap();
         assert_eq!(State::write(&home).unwrap_err().kind(), kind, "{text}");
+        let error = State::read(&home).unwrap_err();
         assert_eq!(std::fs::read_to_string(home.records()).unwrap(), text);
+        // It was copied, and but once.
+        let copies: Vec<_> = std::fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "bak"))
+            .filter(|path| std::fs::read_to_string(path).unwrap() == text)
+            .collect();
+        let [copy] = &copies[..] else { panic!("{copies:?}") };
+        assert!(error.hint().unwrap().contains(&copy.display().to_string()));
     }
 }

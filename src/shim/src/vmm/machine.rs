@@ -2,6 +2,7 @@
 
 use super::Link;
 use crate::console::{Console, printable};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -48,6 +49,17 @@ impl Machine {
     /// Waits until the VMM has ended.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
+    }
+
+    /// Makes the VMM, and with it the guest, stand still, or go on.
+    ///
+    /// # Errors
+    /// Those of kill(2); `NotFound` for one that has ended.
+    pub(crate) fn stand_still(&self, still: bool) -> io::Result<()> {
+        // One that has ended and was waited for has no id any more, so the number is its own.
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let signal = if still { Signal::STOP } else { Signal::CONT };
+        Ok(kill_process(id.ok_or(io::ErrorKind::NotFound)?, signal)?)
     }
 
     /// Ends the VMM at once, and waits until it has.

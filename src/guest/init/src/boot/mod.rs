@@ -10,6 +10,7 @@ mod told;
 
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, LOWER, UPPER, unmount_upper};
+pub(crate) use told::set_clock;
 
 use crate::process::{Container, Forked, Parts};
 use crate::{reap, serve};

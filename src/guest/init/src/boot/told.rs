@@ -71,7 +71,11 @@ fn fill(port: &OwnedFd, mut buffer: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn set_clock(ns: u64) -> io::Result<()> {
+/// Sets `CLOCK_REALTIME` to `ns` nanoseconds since the UNIX epoch.
+///
+/// # Errors
+/// Those of clock_settime(2); `InvalidData` for a time that is none.
+pub(crate) fn set_clock(ns: u64) -> io::Result<()> {
     let time = Timespec {
         tv_sec: i64::try_from(ns / 1_000_000_000).map_err(|_| ErrorKind::InvalidData)?,
         tv_nsec: i64::try_from(ns % 1_000_000_000).map_err(|_| ErrorKind::InvalidData)?,

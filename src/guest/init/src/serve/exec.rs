@@ -131,7 +131,10 @@ async fn attend(_call: Call, process: Process, inputs: Streaming<ExecInput>, out
     let ((), (), ended) = tokio::join!(stdout, stderr, ending);
     feeding.abort();
     match ended {
-        Some(ended) => tell(&outputs, Kind::Exited(Exited { code: ended.code, signal: ended.signal })).await,
+        Some(ended) => {
+            tell(&outputs, Kind::Exited(Exited { code: ended.code, signal: ended.signal, oom: ended.oom }))
+                .await
+        }
         None => drop(outputs.send(Err(Status::internal("the process's end was missed"))).await),
     }
 }

@@ -4,6 +4,7 @@ mod exec;
 mod files;
 mod hello;
 mod processes;
+mod set_clock;
 mod shutdown;
 mod signal;
 mod stats;
@@ -16,8 +17,8 @@ use crate::{nsexec, port};
 use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
-    ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, ShutdownReply, ShutdownRequest,
-    SignalReply, SignalRequest, StatsReply, StatsRequest,
+    ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply, SetClockRequest,
+    ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -150,6 +151,11 @@ impl Agent for Service {
     async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {
         let _call = self.0.call();
         signal::signal(&self.0, request.get_ref()).map(|()| Response::new(SignalReply {}))
+    }
+
+    async fn set_clock(&self, request: Request<SetClockRequest>) -> Result<Response<SetClockReply>, Status> {
+        let _call = self.0.call();
+        set_clock::set_clock(request.get_ref()).map(Response::new)
     }
 
     async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownReply>, Status> {

@@ -4,6 +4,12 @@ use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, NetSpec, Signal, Upper, 
 fn spec() -> ShimSpec {
     ShimSpec {
         id: BoxId::from_bytes([1; 16]),
+        name: "it".parse().unwrap(),
+        image: "x".into(),
+        labels: Default::default(),
+        events: Default::default(),
+        hooks: Vec::new(),
+        policy: Default::default(),
         vmm: Vmm::Qemu,
         accel: Accel::Tcg,
         cpus: 2,

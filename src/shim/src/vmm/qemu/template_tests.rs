@@ -7,6 +7,12 @@ fn spec(dir: &Path) -> ShimSpec {
     }
     ShimSpec {
         id: BoxId::from_bytes([1; 16]),
+        name: "it".parse().unwrap(),
+        image: "x".into(),
+        labels: Default::default(),
+        events: Default::default(),
+        hooks: Vec::new(),
+        policy: Default::default(),
         vmm: Vmm::Qemu,
         accel: Accel::Tcg,
         cpus: 1,

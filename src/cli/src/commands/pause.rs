@@ -1,0 +1,18 @@
+//! `pause`: makes boxes stand still.
+
+use a3s_box_core::Result;
+use a3s_box_runtime::Engine;
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Pause {
+    /// Boxes, by name or id
+    #[arg(required = true, value_name = "BOX")]
+    boxes: Vec<String>,
+}
+
+impl Pause {
+    pub(crate) async fn run(self, engine: &Engine) -> Result<u8> {
+        super::for_each(&self.boxes, async |name| engine.pause(&name).await).await
+    }
+}
