@@ -122,7 +122,7 @@ impl Jobs {
         let number = inner.last;
         let record = JobRecord { number, args, pid, tty, stdin, started_at: now(), exit: None };
         write(&record);
-        let (joining, joiners) = mpsc::channel(4);
+        let (joining, mut joiners) = mpsc::channel(4);
         inner.running.insert(number, Job { pid, input, joining });
         let jobs = self.clone();
         // For as long as a job runs, the box is of use.
@@ -130,11 +130,16 @@ impl Jobs {
         inner.tasks.spawn(async move {
             let mut record = record;
             let mut clients = Clients::default();
-            let exit = follow(number, outputs, joiners, &mut clients).await;
+            let exit = follow(number, outputs, &mut joiners, &mut clients).await;
             record.exit = Some(exit.clone());
             write(&record);
             jobs.lock().running.remove(&number);
             drop(visit);
+            // Whoever is just joining hears of the end, or that it was too late.
+            joiners.close();
+            while let Ok(client) = joiners.try_recv() {
+                clients.join(client);
+            }
             let end = End {
                 code: exit.code,
                 reason: reason(ExitReason::Exited),
@@ -190,7 +195,7 @@ fn reason(reason: ExitReason) -> String {
 async fn follow(
     number: u32,
     mut outputs: Streaming<ExecOutput>,
-    mut joiners: mpsc::Receiver<Client>,
+    joiners: &mut mpsc::Receiver<Client>,
     clients: &mut Clients,
 ) -> JobExit {
     let mut log = Log::open(&JobRecord::stem(number), JOB_LOG)

@@ -58,7 +58,8 @@ impl Standing {
         let has = |name: &str| {
             let mut value = Vec::with_capacity(MAX_XATTR);
             match rustix::fs::fgetxattr(folder, name, spare_capacity(&mut value)) {
-                Ok(_) => Ok(value != b"n"),
+                // `x` only says that there may be whiteouts of another kind.
+                Ok(_) => Ok(value != b"x"),
                 Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
                 Err(e) => Err(e),
             }
