@@ -185,3 +185,29 @@ fn many_execs_run_at_once() {
         }
     });
 }
+
+#[test]
+fn a_signal_does_not_wait_behind_input_that_is_not_read() {
+    let home = Home::new();
+    home.idle("s");
+    let script = "trap 'echo caught; exit 9' INT; echo armed; while :; do sleep 0.1; done";
+    let stuck = |args: &[&str]| {
+        let mut client = home.a3s(args).spawn();
+        let mut output = client.stdout();
+        let mut armed = [0; 6];
+        output.read_exact(&mut armed).unwrap();
+        // More than all that lies on the way can hold; nobody reads it.
+        let mut input = client.stdin();
+        let feeding = std::thread::spawn(move || drop(input.write_all(&vec![b'x'; 8 << 20])));
+        home.exec("s", "sleep 1");
+        let pid = rustix::process::Pid::from_raw(client.pid()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "caught\n");
+        assert_eq!(client.wait().code, 9);
+        feeding.join().unwrap();
+    };
+    stuck(&["exec", "-i", "s", "sh", "-c", script]);
+    stuck(&["run", "--rm", "-i", "busybox", "sh", "-c", script]);
+}

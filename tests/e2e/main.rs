@@ -5,13 +5,16 @@
 
 mod attacks;
 mod bad_input;
+mod changes;
 mod confinement;
+mod cp;
 mod events;
 mod exec;
 mod forms;
 mod harness;
 mod health;
 mod images;
+mod jobs;
 mod kills;
 mod lifecycle;
 mod listing;

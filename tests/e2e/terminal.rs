@@ -82,3 +82,42 @@ fn a_terminal_is_refused_where_there_is_none() {
     let out = home.a3s(&["run", "--rm", "-t", "busybox", "sh", "-c", "test -t 1 && echo yes"]).run();
     assert_eq!(out.ok(), "yes\r");
 }
+
+#[test]
+fn a_terminal_can_be_left_and_the_box_and_its_processes_run_on() {
+    let home = Home::new();
+    let mut terminal =
+        Terminal::run(home.a3s(&["run", "-it", "--name", "d", "-e", "PS1=ready> ", "busybox", "sh"]), 24, 80);
+    let before = terminal.settings();
+    terminal.expect("ready> ");
+    // One of the keys alone is the shell's: it shows its last line.
+    terminal.type_in("echo on\"\"ce\r");
+    terminal.expect("once");
+    terminal.expect("ready> ");
+    terminal.type_in("\x10\r");
+    terminal.expect("once\r\n");
+    terminal.expect("ready> ");
+    terminal.type_in("\x10\x11");
+    terminal.expect("read escape sequence");
+    assert_eq!(terminal.wait(), 0);
+    assert_eq!(before.local_modes, terminal.settings().local_modes);
+    assert_eq!(home.state("d").as_deref(), Some("running"));
+
+    let mut terminal = Terminal::run(home.a3s(&["shell", "-e", "PS1=shell> ", "d"]), 24, 80);
+    terminal.expect("shell> ");
+    terminal.type_in("echo go\"\"ing; exec sleep 4321\r");
+    terminal.expect("going\r\n");
+    terminal.type_in("\x10\x11");
+    terminal.expect("read escape sequence");
+    assert_eq!(terminal.wait(), 0);
+    crate::harness::eventually("a process that runs on", || {
+        home.a3s(&["top", "d"]).run().ok().contains("sleep 4321").then_some(())
+    });
+    let script = home.a3s(&["shell", "d"]).stdin("echo $((40 + 2))\nexit 5\n").run();
+    assert_eq!((script.code, script.text().as_str()), (5, "42\n"));
+
+    let mut terminal = Terminal::run(home.a3s(&["attach", "d"]), 24, 80);
+    terminal.type_in("exit 4\r");
+    assert_eq!(terminal.wait(), 4);
+    home.a3s(&["run", "-it", "--detach-keys", "ctrl-ctrl", "busybox", "sh"]).run().refused(&["detach-keys"]);
+}

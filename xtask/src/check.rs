@@ -11,9 +11,9 @@ const MAX_LINES: usize = 600;
 /// Commands that need nothing of the runtime.
 const CLI_ALONE: &[&str] = &["mod", "version"];
 /// What the engine does that is no command of its own, yet.
-const ENGINE_ALONE: &[&str] = &["mod", "input"];
+const ENGINE_ALONE: &[&str] = &["mod", "input", "files"];
 /// Commands that are several of the engine's verbs in a row.
-const COMPOSED: &[&str] = &["run", "restart"];
+const COMPOSED: &[&str] = &["run", "restart", "shell"];
 
 pub(crate) fn run() -> Result<()> {
     let mut long = Vec::new();

@@ -63,6 +63,9 @@ pub(crate) struct BoxArgs {
     network: NetworkArgs,
     #[command(flatten)]
     health: HealthArgs,
+    /// How much of the command's output is kept: `max-size=SIZE` of a file (16m), `max-file=COUNT` of them (2)
+    #[arg(long, value_name = "NAME=VALUE")]
+    log_opt: Vec<String>,
     #[command(flatten)]
     policy: PolicyArgs,
     /// Signal that `stop` sends
@@ -127,6 +130,7 @@ impl BoxArgs {
         config.no_new_privs = no_new_privs(&self.security_opt)?;
         config.network = self.network.config(config.network)?;
         config.health = self.health.config(config.health);
+        config.log = config.log.with(&self.log_opt)?;
         (config.policy, config.labels) = self.policy.read()?;
         config.stop_signal = self.stop_signal;
         config.vmm = self.vmm;

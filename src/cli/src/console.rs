@@ -1,5 +1,6 @@
 //! This side of an attached process: the terminal's raw mode, standard input, its size, and signals.
 
+use crate::detach::DetachKeys;
 use a3s_box_core::{BoxError, Result, Signal, TtySize};
 use a3s_box_runtime::ProcessInput;
 use rustix::stdio::{stdin, stdout};
@@ -48,29 +49,64 @@ pub(crate) fn stdin_is_terminal() -> bool {
     isatty(stdin())
 }
 
+/// Whether standard output is a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    isatty(stdout())
+}
+
+/// The user has typed the keys that leave a process alone.
+pub(crate) struct Detached;
+
 /// Passes standard input (where `interactive`), window sizes (where `tty`) and signals on to a process, for as
-/// long as it is polled.
-pub(crate) async fn feed(input: ProcessInput, interactive: bool, tty: bool) {
+/// long as it is polled, which has an end only where `keys` are typed at a terminal.
+pub(crate) async fn feed(
+    input: ProcessInput,
+    interactive: bool,
+    tty: bool,
+    keys: Option<DetachKeys>,
+) -> Detached {
     let mut tasks = tokio::task::JoinSet::new();
     if interactive {
         let input = input.clone();
         let mut chunks = stdin_chunks();
+        let mut keys = keys.filter(|_| tty && stdin_is_terminal());
         tasks.spawn(async move {
             while let Some(chunk) = chunks.recv().await {
-                input.stdin(&chunk).await;
+                let (bytes, typed) = match &mut keys {
+                    Some(keys) => keys.pass(&chunk),
+                    None => (chunk, false),
+                };
+                input.stdin(&bytes).await;
+                if typed {
+                    return true;
+                }
             }
             input.close_stdin().await;
+            false
         });
     }
     if tty {
-        tasks.spawn(follow_size(input.clone()));
+        let input = input.clone();
+        tasks.spawn(async move {
+            follow_size(input).await;
+            false
+        });
     }
     for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
         if let Ok(signal) = Signal::try_from(kind.as_raw_value()) {
-            tasks.spawn(forward(kind, signal, input.clone()));
+            let input = input.clone();
+            tasks.spawn(async move {
+                forward(kind, signal, input).await;
+                false
+            });
         }
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(done) = tasks.join_next().await {
+        if matches!(done, Ok(true)) {
+            return Detached;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn follow_size(input: ProcessInput) {

@@ -9,6 +9,7 @@ mod box_args;
 mod box_row;
 mod commands;
 mod console;
+mod detach;
 #[cfg(test)]
 mod docker;
 mod failure;

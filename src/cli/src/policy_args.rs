@@ -17,7 +17,7 @@ pub(crate) struct PolicyArgs {
     /// Seconds after which the box is stopped
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u32>,
-    /// Seconds without exec, attach, output or input after which the box is stopped
+    /// Seconds without exec, job, attach, output or input after which the box is stopped
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u32>,
     /// Label the box

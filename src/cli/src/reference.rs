@@ -8,7 +8,7 @@ use std::fmt::Write;
 const HEAD: &str = "# Commands
 
 Written from the definition of the command line; `a3s-box COMMAND --help` says the same. A box is named by its name,
-its id, or a prefix that only its id has.
+its id, or a prefix that only its id has. A job is named `BOX%NUMBER`, which no box can be called.
 ";
 
 const TAIL: &str = "## Environment

@@ -50,6 +50,11 @@ pub(crate) fn rfc3339(then: u64) -> String {
     format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
 }
 
+/// As [`rfc3339`], with nine digits after the second, as Docker prints it.
+pub(crate) fn rfc3339_nanos(then: u64) -> String {
+    format!("{}.{:06}000Z", rfc3339(then).trim_end_matches('Z'), then % 1_000_000)
+}
+
 /// As [`rfc3339`], to the microsecond.
 pub(crate) fn rfc3339_micros(then: u64) -> String {
     let whole = rfc3339(then);

@@ -1,8 +1,8 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, NetworkConfig, RestartPolicy,
-    Result, RunPolicy, Signal, TeeConfig, VmmChoice,
+    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, LogConfig, NetworkConfig,
+    RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +66,9 @@ pub struct BoxConfig {
     /// Its health check.
     #[serde(default)]
     pub health: HealthConfig,
+    /// How much of its output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
     /// What follows the end of a run, and when one has to end.
     #[serde(default)]
     pub policy: RunPolicy,
@@ -102,6 +105,7 @@ impl BoxConfig {
             tee: None,
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
+            log: LogConfig::default(),
             policy: RunPolicy::default(),
             labels: BTreeMap::new(),
             boot_timeout: None,
@@ -164,6 +168,7 @@ impl BoxConfig {
         }
         self.network.validate()?;
         self.health.validate()?;
+        self.log.validate()?;
         self.policy.validate()?;
         if self.auto_remove && self.policy.restart != RestartPolicy::No {
             return refuse(

@@ -12,6 +12,7 @@ mod exec;
 mod health;
 mod hook;
 mod id;
+mod job;
 mod log;
 mod moment;
 mod name;
@@ -33,7 +34,8 @@ pub use exec::{ExecRequest, TtySize};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use hook::Hook;
 pub use id::{BoxId, HostProcess};
-pub use log::{LogRecord, LogStream};
+pub use job::{JOB_LOG, JobExit, JobName, JobRecord};
+pub use log::{LogConfig, LogRecord, LogStream};
 pub use moment::parse_moment;
 pub use name::BoxName;
 pub use net::{

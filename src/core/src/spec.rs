@@ -1,7 +1,8 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
 use crate::{
-    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, NetSpec, RunPolicy, Signal, Vmm,
+    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, LogConfig, NetSpec, RunPolicy,
+    Signal, Vmm,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,6 +68,9 @@ pub struct ShimSpec {
     /// How to see whether the container process is well, where that is to be seen.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// How much of the container process's output is kept.
+    #[serde(default)]
+    pub log: LogConfig,
     /// What the guest needs to know.
     pub boot: BootSpec,
 }

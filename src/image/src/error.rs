@@ -2,6 +2,7 @@
 
 use crate::Digest;
 use a3s_box_core::{BoxError, Bytes, ErrorKind};
+use a3s_box_tar::TarError;
 use std::io;
 use std::path::Path;
 
@@ -254,6 +255,17 @@ impl ImageError {
             }
             Self::Caller(_) | Self::Io { .. } => return None,
         })
+    }
+}
+
+impl From<TarError> for ImageError {
+    fn from(error: TarError) -> Self {
+        match error {
+            TarError::Corrupt { thing, reason } => Self::Corrupt { thing, reason },
+            TarError::Unsupported { thing, what } => Self::Unsupported { thing, what },
+            TarError::TooLarge { thing, limit } => Self::too_large(thing, limit),
+            TarError::Read { thing, source } => Self::Io { action: format!("read {thing}"), source },
+        }
     }
 }
 

@@ -16,12 +16,11 @@ mod registry;
 mod rootfs;
 mod save;
 mod store;
-mod tar;
 
 pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig, Step};
 pub use digest::Digest;
 pub use error::{ImageError, Result};
-pub use load::Loaded;
+pub use load::{Commit, Loaded};
 pub use manifest::{Descriptor, Manifest, Platform};
 pub use reference::ImageRef;
 pub use registry::{

@@ -1,6 +1,6 @@
 //! The state directory and the places in it.
 
-use a3s_box_core::{BoxError, BoxId, ErrorKind, Result};
+use a3s_box_core::{BoxError, BoxId, ErrorKind, LogConfig, Result};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -150,12 +150,12 @@ impl BoxFolder {
     }
 
     /// What it did on the network, the older part first.
-    pub(crate) fn net_logs(&self) -> [PathBuf; 2] {
-        [self.0.join("net.jsonl.1"), self.0.join("net.jsonl")]
+    pub(crate) fn net_logs(&self) -> Vec<PathBuf> {
+        vec![self.0.join("net.jsonl.1"), self.0.join("net.jsonl")]
     }
 
-    /// The process log, the older part first.
-    pub(crate) fn logs(&self) -> [PathBuf; 2] {
-        [self.0.join("log.1.jsonl"), self.0.join("log.jsonl")]
+    /// The log `stem` of a process, the oldest part first.
+    pub(crate) fn logs(&self, stem: &str, config: LogConfig) -> Vec<PathBuf> {
+        config.files(stem).into_iter().map(|name| self.0.join(name)).collect()
     }
 }

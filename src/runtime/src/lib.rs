@@ -23,9 +23,10 @@ mod sys;
 
 pub use a3s_box_net::Explanation;
 pub use engine::{
-    Attachment, BoxSize, BoxUpdate, BoxView, Engine, ExecConfig, ExecEvent, ExecSession, ExitStatus,
-    ImageFilter, ImageView, Info, LayerStep, LayersView, MachineInfo, ProcessInfo, ProcessInput, PrunedBoxes,
-    PullOptions, RunEnd, RunEvent, Usage,
+    Attachment, BoxSize, BoxStats, BoxUpdate, BoxView, Change, CopyEnd, CopyOptions, Engine, ExecConfig,
+    ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView, LayerStep,
+    LayersView, LogRange, MachineInfo, ProcessInfo, ProcessInput, PrunedBoxes, PullOptions, RunEnd, RunEvent,
+    Usage,
 };
 pub use filter::{BoxFilter, EventFilter};
 pub use home::Home;

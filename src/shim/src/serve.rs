@@ -2,11 +2,13 @@
 
 use crate::activity::Activity;
 use crate::input::Input;
+use crate::jobs::Jobs;
 use crate::output::Client;
-use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, exec_input};
+use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, Start, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
 use a3s_box_agent::proto::shim::{
-    AttachEvent, End, EndReply, PauseReply, PauseRequest, StopRequest, UpdateReply, UpdateRequest,
+    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, PauseReply, PauseRequest, StopRequest,
+    UpdateReply, UpdateRequest, job_input, job_reply,
 };
 use a3s_box_agent::{MAX_MESSAGE, serve_until};
 use a3s_box_core::{BoxName, ExitReason, RunPolicy};
@@ -40,6 +42,7 @@ pub(crate) struct Service {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) input: Input,
     pub(crate) activity: Activity,
+    pub(crate) jobs: Jobs,
 }
 
 /// Serves clients until `quit` changes; then until the calls under way have their answers.
@@ -137,6 +140,50 @@ impl Shim for Service {
         answer.await.map_err(|_| over())?;
         Ok(Response::new(UpdateReply {}))
     }
+
+    async fn start_job(&self, request: Request<Start>) -> Result<Response<JobReply>, Status> {
+        let result = match self.jobs.start(request.into_inner()).await? {
+            Ok(number) => job_reply::Result::Job(number),
+            Err(failed) => job_reply::Result::Failed(failed),
+        };
+        Ok(Response::new(JobReply { result: Some(result) }))
+    }
+
+    type AttachJobStream = ReceiverStream<Result<AttachEvent, Status>>;
+
+    async fn attach_job(
+        &self,
+        request: Request<Streaming<JobInput>>,
+    ) -> Result<Response<Self::AttachJobStream>, Status> {
+        let mut inputs = request.into_inner();
+        let Some(job_input::Kind::Job(number)) = inputs.message().await?.and_then(|input| input.kind) else {
+            return Err(Status::invalid_argument("the first input does not name a job"));
+        };
+        let (client, events) = mpsc::channel(UNREAD);
+        let input = self.jobs.join(number, client).await?;
+        tokio::spawn(async move {
+            while let Ok(Some(JobInput { kind: Some(job_input::Kind::Input(next)) })) = inputs.message().await
+            {
+                if is_input(&next) && input.send(next).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+
+    async fn signal_job(&self, request: Request<JobSignal>) -> Result<Response<SignalReply>, Status> {
+        let JobSignal { job, signal } = request.into_inner();
+        self.jobs.signal(job, signal).await.map(|()| Response::new(SignalReply {}))
+    }
+}
+
+/// Whether this is for a process that runs already, and may have to wait until it reads.
+fn is_input(input: &ExecInput) -> bool {
+    matches!(
+        input.kind,
+        Some(exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_))
+    )
 }
 
 impl Service {
@@ -150,14 +197,12 @@ impl Service {
                     drop(answer.await);
                 }
             }
-            Some(
-                exec_input::Kind::Stdin(_) | exec_input::Kind::CloseStdin(_) | exec_input::Kind::Resize(_),
-            ) => {
+            _ if is_input(&input) => {
                 self.activity.touch();
                 self.input.send(input).await;
             }
-            // Starting processes is the guest's to serve, and the container process is joined already.
-            Some(exec_input::Kind::Start(_) | exec_input::Kind::JoinMain(_)) | None => {}
+            // What begins something is the guest's to serve, and the container process is joined already.
+            _ => {}
         }
     }
 }

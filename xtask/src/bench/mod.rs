@@ -9,6 +9,7 @@ mod memory;
 mod net;
 mod report;
 mod rootfs;
+mod work;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -49,6 +50,12 @@ enum What {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Copying a gibibyte into and out of a box, against `cat`; the end of a long log
+    Work {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Building a rootfs image, against decompressing its layers
     Rootfs {
         /// Rounds that count
@@ -64,6 +71,7 @@ impl Bench {
             What::Cli { rounds } => cli::run(rounds),
             What::Image { rounds } => image::run(rounds),
             What::Net { rounds } => net::run(rounds),
+            What::Work { rounds } => work::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),
         }
     }

@@ -50,9 +50,61 @@ pub struct TtySize {
 pub struct JoinMain {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CloseStdin {}
+/// A piece of work on the box's files. Paths are the box's own, from its root.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilesRequest {
+    #[prost(oneof = "files_request::Work", tags = "1, 2, 3, 4, 5, 6")]
+    pub work: ::core::option::Option<files_request::Work>,
+}
+/// Nested message and enum types in `FilesRequest`.
+pub mod files_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Work {
+        /// Writes an archive of what a path names.
+        #[prost(message, tag = "1")]
+        Pack(super::Pack),
+        /// Reads an archive that one `pack` has made, and puts it where `docker cp` would.
+        #[prost(message, tag = "2")]
+        Unpack(super::Unpack),
+        /// Reads any archive, and puts its entries into a folder that is there.
+        #[prost(message, tag = "3")]
+        Extract(super::Unpack),
+        /// Writes an archive of the whole root.
+        #[prost(message, tag = "4")]
+        Export(super::Export),
+        /// Writes what was changed in the root since the image as an archive: an OCI layer.
+        #[prost(message, tag = "5")]
+        Layer(super::Layer),
+        /// Writes the names of what was changed: `A`, `C` or `D`, the path, and a NUL byte for each.
+        #[prost(message, tag = "6")]
+        Changes(super::Changes),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Layer {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Changes {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pack {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// Whether a link at the path's end is followed.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unpack {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// Whether files get the owners that the archive names, and are root's otherwise.
+    #[prost(bool, tag = "2")]
+    pub owners: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Export {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecInput {
-    #[prost(oneof = "exec_input::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "exec_input::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<exec_input::Kind>,
 }
 /// Nested message and enum types in `ExecInput`.
@@ -71,6 +123,8 @@ pub mod exec_input {
         Resize(super::TtySize),
         #[prost(int32, tag = "6")]
         Signal(i32),
+        #[prost(message, tag = "7")]
+        Files(super::FilesRequest),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -146,6 +200,36 @@ pub struct Process {
 pub struct ProcessesReply {
     #[prost(message, repeated, tag = "1")]
     pub processes: ::prost::alloc::vec::Vec<Process>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsReply {
+    /// CLOCK_BOOTTIME in microseconds.
+    #[prost(uint64, tag = "1")]
+    pub at_us: u64,
+    /// Processor time of the box's processes.
+    #[prost(uint64, tag = "2")]
+    pub cpu_us: u64,
+    #[prost(uint32, tag = "3")]
+    pub cpus: u32,
+    /// Memory that is in use, and all there is, in bytes.
+    #[prost(uint64, tag = "4")]
+    pub memory: u64,
+    #[prost(uint64, tag = "5")]
+    pub memory_limit: u64,
+    /// Bytes received from and sent to the network.
+    #[prost(uint64, tag = "6")]
+    pub network_in: u64,
+    #[prost(uint64, tag = "7")]
+    pub network_out: u64,
+    /// Bytes read from and written to disks.
+    #[prost(uint64, tag = "8")]
+    pub disk_read: u64,
+    #[prost(uint64, tag = "9")]
+    pub disk_written: u64,
+    #[prost(uint32, tag = "10")]
+    pub pids: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignalRequest {
@@ -340,6 +424,33 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Exec"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Does a piece of work on the box's files, in a process of its own. The first input is `files`. What follows is as
+        /// with `Exec`: its standard input and output carry an archive or a list, its standard error says what failed.
+        /// Without its client it is killed.
+        pub async fn files(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ExecInput>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExecOutput>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/Files",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Files"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Every process in the box.
         pub async fn processes(
             &mut self,
@@ -360,6 +471,28 @@ pub mod agent_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Processes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the box uses of its machine, since it began.
+        pub async fn stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/Stats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Stats"));
             self.inner.unary(req, path, codec).await
         }
         /// Sends a signal to the container process (pid 0) or to another process of the box.
@@ -463,11 +596,29 @@ pub mod agent_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ExecInput>>,
         ) -> std::result::Result<tonic::Response<Self::ExecStream>, tonic::Status>;
+        /// Server streaming response type for the Files method.
+        type FilesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExecOutput, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Does a piece of work on the box's files, in a process of its own. The first input is `files`. What follows is as
+        /// with `Exec`: its standard input and output carry an archive or a list, its standard error says what failed.
+        /// Without its client it is killed.
+        async fn files(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExecInput>>,
+        ) -> std::result::Result<tonic::Response<Self::FilesStream>, tonic::Status>;
         /// Every process in the box.
         async fn processes(
             &self,
             request: tonic::Request<super::ProcessesRequest>,
         ) -> std::result::Result<tonic::Response<super::ProcessesReply>, tonic::Status>;
+        /// What the box uses of its machine, since it began.
+        async fn stats(
+            &self,
+            request: tonic::Request<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsReply>, tonic::Status>;
         /// Sends a signal to the container process (pid 0) or to another process of the box.
         async fn signal(
             &self,
@@ -648,6 +799,50 @@ pub mod agent_server {
                     };
                     Box::pin(fut)
                 }
+                "/a3s.box.agent.v1.Agent/Files" => {
+                    #[allow(non_camel_case_types)]
+                    struct FilesSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::StreamingService<super::ExecInput>
+                    for FilesSvc<T> {
+                        type Response = super::ExecOutput;
+                        type ResponseStream = T::FilesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::ExecInput>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::files(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/a3s.box.agent.v1.Agent/Processes" => {
                     #[allow(non_camel_case_types)]
                     struct ProcessesSvc<T: Agent>(pub Arc<T>);
@@ -676,6 +871,49 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProcessesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.agent.v1.Agent/Stats" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatsSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::StatsRequest>
+                    for StatsSvc<T> {
+                        type Response = super::StatsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StatsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::stats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,11 +2,15 @@
 
 mod attach;
 mod boot;
+mod commit;
+mod cp;
 mod create;
 mod df;
+mod diff;
 mod doctor;
 mod events;
 mod exec;
+mod export;
 mod history;
 mod hook;
 mod image;
@@ -14,6 +18,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod jobs;
 mod kill;
 mod load;
 mod login;
@@ -32,7 +37,10 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod shell;
+mod signal;
 mod start;
+mod stats;
 mod stop;
 mod tag;
 mod top;
@@ -54,19 +62,27 @@ pub(crate) enum Command {
     Create(create::Create),
     /// Start boxes that do not run
     Start(start::Start),
-    /// Join the command of a running box
+    /// Join the command of a running box, or a job
     Attach(attach::Attach),
     /// Run a command in a running box
     Exec(exec::Exec),
+    /// Open a shell in a running box
+    Shell(shell::Shell),
+    /// List what was left running in boxes with `exec -d`
+    Jobs(jobs::Jobs),
+    /// Send a signal to jobs
+    Signal(signal::SignalJob),
+    /// Copy files between here and a running box
+    Cp(cp::Cp),
     /// List boxes
     Ps(ps::Ps),
-    /// Show what a box has written
+    /// Show what a box or a job has written
     Logs(logs::Logs),
     /// Stop boxes
     Stop(stop::Stop),
     /// Stop boxes and start them again
     Restart(restart::Restart),
-    /// Wait until boxes have ended, and print their exit codes
+    /// Wait until boxes or jobs have ended, and print their exit codes
     Wait(wait::Wait),
     /// Send a signal to boxes
     Kill(kill::Kill),
@@ -90,6 +106,14 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// List the processes in a box
     Top(top::Top),
+    /// Show what boxes use
+    Stats(stats::Stats),
+    /// List what was changed in a running box since its image
+    Diff(diff::Diff),
+    /// Write the root of a running box as a tar
+    Export(export::Export),
+    /// Make an image of what was changed in a running box
+    Commit(commit::Commit),
     /// Show where the published ports of a box are
     Port(port::Port),
     /// Say what a box may reach, and what it did on the network
@@ -144,6 +168,14 @@ impl Command {
             Self::Start(command) => block_on(command.run(&engine)),
             Self::Attach(command) => block_on(command.run(&engine)),
             Self::Exec(command) => block_on(command.run(&engine)),
+            Self::Shell(command) => block_on(command.run(&engine)),
+            Self::Jobs(command) => command.run(&engine),
+            Self::Signal(command) => block_on(command.run(&engine)),
+            Self::Stats(command) => block_on(command.run(&engine)),
+            Self::Diff(command) => block_on(command.run(&engine)),
+            Self::Export(command) => block_on(command.run(&engine)),
+            Self::Commit(command) => block_on(command.run(&engine)),
+            Self::Cp(command) => block_on(command.run(&engine)),
             Self::Ps(command) => command.run(&engine),
             Self::Logs(command) => command.run(&engine),
             Self::Stop(command) => block_on(command.run(&engine)),

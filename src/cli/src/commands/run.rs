@@ -2,7 +2,8 @@
 
 use super::pull;
 use crate::box_args::BoxArgs;
-use crate::console::{self, RawMode};
+use crate::console::{self, Detached, RawMode};
+use crate::detach::{self, DetachKeys};
 use crate::failure::{OURS, exit_code};
 use crate::stream::{self, Target};
 use crate::{boundary, time, trace};
@@ -17,6 +18,9 @@ pub(crate) struct Run {
     /// Leave the box running and print its id
     #[arg(short, long)]
     detach: bool,
+    /// Keys that leave the box running
+    #[arg(long, default_value = detach::DEFAULT, value_name = "KEYS")]
+    detach_keys: DetachKeys,
     /// Tell on standard error where the time went
     #[arg(long)]
     trace_boot: bool,
@@ -35,7 +39,7 @@ impl Run {
         let record = engine.create(config, name)?;
         boundary::announce(&record);
         let created = time::now();
-        let end = drive(engine, &record, self.detach).await;
+        let end = drive(engine, &record, self.detach, self.detach_keys).await;
         let traced = if self.trace_boot { engine.inspect(record.id.as_str()).ok() } else { None };
         let learned = self.net_learn.map(|file| learn(engine, &record, &file));
         // A detached box is removed by the next command after its end.
@@ -49,7 +53,8 @@ impl Run {
         let end = end?;
         learned.transpose()?;
         match end {
-            None => stream::line(record.id.as_str()).map(|()| 0),
+            None if self.detach => stream::line(record.id.as_str()).map(|()| 0),
+            None => Ok(0),
             Some(end) => report(&record, &end),
         }
     }
@@ -62,10 +67,15 @@ fn learn(engine: &Engine, record: &BoxRecord, file: &Path) -> Result<()> {
 }
 
 /// Starts the box and stays with it until its end; none where it is left running.
-async fn drive(engine: &Engine, record: &BoxRecord, detach: bool) -> Result<Option<RunEnd>> {
+async fn drive(
+    engine: &Engine,
+    record: &BoxRecord,
+    detach: bool,
+    keys: DetachKeys,
+) -> Result<Option<RunEnd>> {
     engine.start(record.id.as_str(), record.config.tty.then(|| console::size().unwrap_or_default()))?;
     let attachment = engine.attach(record.id.as_str()).await?;
-    if detach { until_running(attachment).await } else { stay(attachment, &record.config).await.map(Some) }
+    if detach { until_running(attachment).await } else { stay(attachment, &record.config, keys).await }
 }
 
 /// Waits until the container process runs; its end, where it did not come that far.
@@ -79,12 +89,34 @@ async fn until_running(mut attachment: Attachment) -> Result<Option<RunEnd>> {
     }
 }
 
-/// Passes input and output on until the box is gone.
-pub(super) async fn stay(mut attachment: Attachment, config: &BoxConfig) -> Result<RunEnd> {
-    let mut raw = if config.tty && config.interactive { Some(RawMode::enter()?) } else { None };
-    let feed = tokio::spawn(console::feed(attachment.input(), config.interactive, config.tty));
+/// Passes input and output on until the box is gone; none where the user leaves it before.
+pub(super) async fn stay(
+    attachment: Attachment,
+    config: &BoxConfig,
+    keys: DetachKeys,
+) -> Result<Option<RunEnd>> {
+    stay_with(attachment, config.interactive, config.tty, keys).await
+}
+
+/// As [`stay`], with a process that may have a terminal and take input.
+pub(super) async fn stay_with(
+    mut attachment: Attachment,
+    interactive: bool,
+    tty: bool,
+    keys: DetachKeys,
+) -> Result<Option<RunEnd>> {
+    let mut raw = if tty && interactive { Some(RawMode::enter()?) } else { None };
+    let mut feed = tokio::spawn(console::feed(attachment.input(), interactive, tty, Some(keys)));
     let end = loop {
-        let reading = match attachment.next().await? {
+        let event = tokio::select! {
+            event = attachment.next() => event?,
+            Ok(Detached) = &mut feed => {
+                drop(raw);
+                eprintln!("read escape sequence");
+                return Ok(None);
+            }
+        };
+        let reading = match event {
             RunEvent::Stdout(bytes) => stream::write(Target::Stdout, &bytes)?,
             RunEvent::Stderr(bytes) => stream::write(Target::Stderr, &bytes)?,
             RunEvent::Running => true,
@@ -101,7 +133,7 @@ pub(super) async fn stay(mut attachment: Attachment, config: &BoxConfig) -> Resu
         }
     };
     feed.abort();
-    Ok(end)
+    Ok(Some(end))
 }
 
 /// Removes a box after its run; another command may have swept it already.

@@ -1,6 +1,7 @@
 //! `start`: boots boxes that do not run.
 
 use super::run::{report, stay};
+use crate::detach::{self, DetachKeys};
 use crate::{boundary, console, stream};
 use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_runtime::{Engine, RunEvent};
@@ -11,6 +12,9 @@ pub(crate) struct Start {
     /// Stay with the box until it ends
     #[arg(short, long)]
     attach: bool,
+    /// Keys that leave the box running
+    #[arg(long, default_value = detach::DEFAULT, value_name = "KEYS")]
+    detach_keys: DetachKeys,
     /// Boxes, by name or id
     #[arg(required = true, value_name = "BOX")]
     boxes: Vec<String>,
@@ -28,8 +32,8 @@ impl Start {
                 let record = engine.start(name, console::size())?;
                 boundary::announce(&record);
                 let attachment = engine.attach(record.id.as_str()).await?;
-                let end = stay(attachment, &record.config).await?;
-                return report(&record, &end);
+                let end = stay(attachment, &record.config, self.detach_keys).await?;
+                return end.map_or(Ok(0), |end| report(&record, &end));
             }
             match start(engine, name).await? {
                 0 => stream::line(name)?,

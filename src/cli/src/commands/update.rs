@@ -12,7 +12,7 @@ pub(crate) struct Update {
     /// Seconds after its start at which the box is stopped; 0 for no limit
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u32>,
-    /// Seconds without exec, attach, output or input after which the box is stopped; 0 for no limit
+    /// Seconds without exec, job, attach, output or input after which the box is stopped; 0 for no limit
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u32>,
     /// Memory of the guest, of boxes that do not run

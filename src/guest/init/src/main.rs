@@ -10,6 +10,7 @@
 compile_error!("the guest init runs in Linux guests; build it for a Linux target");
 
 mod boot;
+mod files;
 mod nsexec;
 mod oom;
 mod port;

@@ -1,8 +1,8 @@
 //! The files of an archive, put away while it streams by.
 
 use crate::manifest::{Descriptor, MAX_MANIFEST, MAX_STORED};
-use crate::tar::{Entry, EntryKind, TarReader};
 use crate::{Digest, ImageError, ImageStore, Result};
+use a3s_box_tar::{Entry, EntryKind, TarReader};
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
@@ -34,7 +34,7 @@ impl Archive {
         let mut archive = Self { thing: thing.to_owned(), members: HashMap::new() };
         let mut tar = TarReader::new(thing, tar);
         let mut left = MAX_STORED;
-        while let Some(entry) = tar.next()? {
+        while let Some(entry) = tar.next_entry()? {
             if let EntryKind::File { size, sparse } = &entry.kind {
                 if sparse.is_some() {
                     return Err(ImageError::unsupported(thing, "a sparse file"));

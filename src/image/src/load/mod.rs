@@ -4,6 +4,7 @@
 //! and what they mean is known at its end. Nothing is unpacked to a path that the input names.
 
 mod archive;
+mod commit;
 mod docker;
 mod layout;
 mod root;
@@ -11,6 +12,7 @@ mod root;
 use crate::compression::Compression;
 use crate::{Digest, ImageError, ImageRef, ImageStore, Result};
 use archive::Archive;
+pub use commit::Commit;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -4,8 +4,8 @@ use super::{BUFFER, Loaded};
 use crate::compression::Compression;
 use crate::digest::Hasher;
 use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST, Platform};
-use crate::tar::TarReader;
 use crate::{Digest, ImageConfig, ImageError, ImageRef, ImageStore, Result, Step};
+use a3s_box_tar::TarReader;
 use serde::Serialize;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,20 +25,7 @@ impl ImageStore {
         created: String,
     ) -> Result<Loaded> {
         self.load_with(|| {
-            let mut input = BufReader::with_capacity(BUFFER, input);
-            let start = input.fill_buf().map_err(|e| ImageError::read(thing, e))?;
-            let compression = Compression::detect(start);
-            // The blob's digest and the tar's come of one reading: the input may be a pipe.
-            let (sender, chunks) = sync_channel(QUEUE);
-            let (stored, unpacked) = thread::scope(|scope| {
-                let unpacked = scope.spawn(move || unpack(thing, compression, Pipe::new(chunks)));
-                let stored = self.add_blob(thing, Tee { input: &mut input, copy: Some(sender) });
-                (stored, unpacked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            });
-            // A failure of the input looks like a short tar to the other.
-            let (digest, size) = stored?;
-            let diff_id = unpacked?;
-            let layer = Descriptor::new(compression.layer_type(), digest, size);
+            let (layer, diff_id) = self.add_layer(thing, input)?;
             let config = ImageConfig::of_layer(Platform::host(), created, diff_id, format!("import {thing}"));
             let config = self.add_json(OCI_CONFIG, &config)?;
             let top = self.add_json(OCI_MANIFEST, &Manifest::new(config, vec![layer]))?;
@@ -49,8 +36,25 @@ impl ImageStore {
         })
     }
 
+    /// Stores the layer whose tar `input` delivers, plain or compressed, as it comes; the digest of what it unpacks to.
+    pub(super) fn add_layer(&self, thing: &str, input: impl Read) -> Result<(Descriptor, Digest)> {
+        let mut input = BufReader::with_capacity(BUFFER, input);
+        let start = input.fill_buf().map_err(|e| ImageError::read(thing, e))?;
+        let compression = Compression::detect(start);
+        // The blob's digest and the tar's come of one reading: the input may be a pipe.
+        let (sender, chunks) = sync_channel(QUEUE);
+        let (stored, unpacked) = thread::scope(|scope| {
+            let unpacked = scope.spawn(move || unpack(thing, compression, Pipe::new(chunks)));
+            let stored = self.add_blob(thing, Tee { input: &mut input, copy: Some(sender) });
+            (stored, unpacked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        // A failure of the input looks like a short tar to the other.
+        let (digest, size) = stored?;
+        Ok((Descriptor::new(compression.layer_type(), digest, size), unpacked?))
+    }
+
     /// Stores what we made ourselves.
-    fn add_json(&self, media_type: &str, value: &impl Serialize) -> Result<Descriptor> {
+    pub(super) fn add_json(&self, media_type: &str, value: &impl Serialize) -> Result<Descriptor> {
         let json = serde_json::to_vec(value).map_err(|e| ImageError::corrupt("an image of ours", e))?;
         let blob = Descriptor::new(media_type, Digest::of(&json), json.len() as u64);
         self.write_blob(&blob, &json[..])?;
@@ -67,7 +71,7 @@ fn unpack(thing: &str, compression: Compression, pipe: Pipe) -> Result<Digest> {
         BufReader::with_capacity(BUFFER, Hashed { inner: decoded, hasher: Hasher::default() }),
     );
     let mut entries = 0;
-    while tar.next()?.is_some() {
+    while tar.next_entry()?.is_some() {
         entries += 1;
     }
     if entries == 0 {

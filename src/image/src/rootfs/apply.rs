@@ -5,12 +5,10 @@
 use super::Limits;
 use super::erofs::{Output, device, stored_xattrs};
 use super::tree::{Directory, Kind, Meta, Refused, Tree};
-use crate::tar::{Entry, EntryKind, MAX_PATH, SparseMap, TarReader};
 use crate::{ImageError, Result};
+use a3s_box_tar::{Entry, EntryKind, SparseMap, TarReader, names};
 use std::io::BufRead;
 
-/// The longest name in a directory, in bytes (Linux's `NAME_MAX`).
-const MAX_NAME: usize = 255;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Files that AUFS kept for itself.
@@ -40,7 +38,7 @@ impl<'a> Applier<'a> {
     pub(super) fn layer(&mut self, name: &str, source: impl BufRead) -> Result<()> {
         self.tree.next_layer();
         let mut tar = TarReader::new(name, source);
-        while let Some(entry) = tar.next()? {
+        while let Some(entry) = tar.next_entry()? {
             self.account(name, &entry)?;
             let shown = String::from_utf8_lossy(&entry.path).into_owned();
             self.entry(name, entry, &mut tar)?
@@ -192,20 +190,4 @@ fn special(kind: &EntryKind) -> Result<Kind, Refused> {
             Kind::Directory(Directory::default())
         }
     })
-}
-
-/// The names along an entry's path, from the root; none for the root itself. A leading slash means the root.
-fn names(path: &[u8]) -> Result<Vec<&[u8]>, Refused> {
-    if path.len() > MAX_PATH {
-        return Err("its path is longer than 4095 bytes");
-    }
-    let names: Vec<_> =
-        path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
-    if names.contains(&&b".."[..]) {
-        return Err("its path holds '..'");
-    }
-    if names.iter().any(|name| name.len() > MAX_NAME) {
-        return Err("a name in its path is longer than 255 bytes");
-    }
-    Ok(names)
 }

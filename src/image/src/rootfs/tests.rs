@@ -4,7 +4,7 @@ use super::erofs::Output;
 use super::tree::{InodeId, Kind, Tree};
 use super::*;
 use crate::manifest::Descriptor;
-use crate::tar::testing::Archive;
+use a3s_box_tar::testing::Archive;
 use std::collections::BTreeMap;
 
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";

@@ -4,7 +4,7 @@
 //! followed in parents, and nothing is above the root. Whiteouts of a layer hide what lower layers put there,
 //! in whatever order the layer's entries come (OCI image spec, layer).
 
-use crate::tar::{MAX_PATH, Mtime, Xattr};
+use a3s_box_tar::{MAX_PATH, Mtime, Xattr};
 use std::collections::BTreeMap;
 
 /// The deepest directory: as deep as a path of `PATH_MAX` bytes can reach.

@@ -298,6 +298,10 @@ impl Flow {
 
     /// Ends the flow: tells whoever does not know yet, and gives back what it held.
     pub(super) fn end(mut self, end: &End, station: &mut Station) {
+        if self.upload.finished {
+            // It was all said and acknowledged: what the socket still takes is delivered.
+            let _ = self.upload.drain(&self.host, self.name.remote.ip(), station);
+        }
         self.upload.discard(station);
         self.download.discard(station);
         match end {
@@ -311,6 +315,8 @@ impl Flow {
                 _ => self.reset_guest(station),
             },
             End::Silent | End::Refused => self.reset_guest(station),
+            // Closed as it is, the host's kernel goes on with it.
+            End::Guest if self.upload.finished => return,
             End::Guest => {}
         }
         if matches!(self.phase, Phase::Calling { answer: true }) {

@@ -1,11 +1,13 @@
 //! `attach`: a client joins the container process of a box through its shim.
 
-use super::input::ProcessInput;
+use super::input::{ProcessInput, Signals};
+use super::jobs::of;
 use super::{Engine, rpc};
 use crate::state::BoxRecord;
-use a3s_box_agent::proto::shim::{AttachEvent, End, attach_event::Kind};
+use a3s_box_agent::proto::shim::{AttachEvent, End, JobInput, attach_event::Kind, job_input};
 use a3s_box_agent::{ShimClient, shim_client};
-use a3s_box_core::{BoxError, ErrorKind, ExitReason, Result};
+use a3s_box_core::{BoxError, ErrorKind, ExitReason, JobName, Result};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -97,11 +99,29 @@ impl Engine {
     /// As [`Engine::attach`], to hear how the box fares, whatever it does now.
     pub(super) async fn join(&self, name: &str) -> Result<Attachment> {
         let (record, mut shim) = self.shim(name).await?;
-        let (input, stream) = ProcessInput::channel(None);
+        let (input, stream) = ProcessInput::channel(None, Signals::Main(shim.clone()));
         let events = shim
             .attach(stream)
             .await
             .map_err(|status| rpc(format!("cannot attach to box {}", record.name), &status))?
+            .into_inner();
+        Ok(Attachment { input, events })
+    }
+
+    /// Joins a job of a live box.
+    ///
+    /// # Errors
+    /// `NotFound` for no such box or job, `WrongState` for one that does not run.
+    pub async fn attach_job(&self, job: &JobName) -> Result<Attachment> {
+        let (record, _) = self.running_job(job)?;
+        let (_, mut shim) = self.shim(record.id.as_str()).await?;
+        let (input, inputs) = ProcessInput::channel(None, Signals::Job(shim.clone(), job.number));
+        let first = tokio_stream::iter([JobInput { kind: Some(job_input::Kind::Job(job.number)) }]);
+        let inputs = inputs.map(|input| JobInput { kind: Some(job_input::Kind::Input(input)) });
+        let events = shim
+            .attach_job(first.chain(inputs))
+            .await
+            .map_err(|status| rpc(format!("cannot attach to {}", of(job)), &status))?
             .into_inner();
         Ok(Attachment { input, events })
     }

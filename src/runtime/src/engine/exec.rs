@@ -1,13 +1,14 @@
 //! `exec`: runs a further process in a live box, straight through its guest init.
 
 use super::create::overlay_env;
-use super::input::ProcessInput;
+use super::input::{ProcessInput, Signals};
 use super::{Engine, rpc};
 use crate::state::BoxRecord;
 use a3s_box_agent::proto::agent::{ExecOutput, FailureKind, exec_input, exec_output::Kind};
 use a3s_box_agent::{AgentClient, agent_client};
 use a3s_box_core::{BoxError, ErrorKind, ExecRequest, Result, TtySize};
 use std::time::Duration;
+use tokio::sync::watch;
 use tonic::Streaming;
 
 /// How long a guest may take to begin a process. It may just be booting.
@@ -57,6 +58,7 @@ pub enum ExecEvent {
 pub struct ExecSession {
     input: ProcessInput,
     output: Streaming<ExecOutput>,
+    started: watch::Sender<Option<i32>>,
 }
 
 impl ExecSession {
@@ -76,7 +78,10 @@ impl ExecSession {
             _ => rpc("the guest broke the process off".to_owned(), &status),
         })?;
         Ok(match output.and_then(|output| output.kind).ok_or_else(lost)? {
-            Kind::Started(started) => ExecEvent::Started(started.pid),
+            Kind::Started(started) => {
+                self.started.send_replace(Some(started.pid));
+                ExecEvent::Started(started.pid)
+            }
             Kind::Stdout(bytes) => ExecEvent::Stdout(bytes.into()),
             Kind::Stderr(bytes) => ExecEvent::Stderr(bytes.into()),
             Kind::Exited(exited) => ExecEvent::Exited(ExitStatus { code: exited.shell_code() }),
@@ -95,23 +100,11 @@ impl Engine {
     /// `NotFound` for no such box, `WrongState` for one that does not run, `InvalidInput` for no program,
     /// `Timeout` where the guest does not answer. A program that cannot be started is an event, not an error.
     pub async fn exec(&self, name: &str, config: ExecConfig) -> Result<ExecSession> {
-        if config.args.is_empty() {
-            return Err(BoxError::new(ErrorKind::InvalidInput, "no program to run")
-                .with_hint("give one after the box's name"));
-        }
         let (record, mut agent) = self.agent(name).await?;
-        let mut env = record.process.env;
-        overlay_env(&mut env, &config.env);
-        let request = ExecRequest {
-            args: config.args,
-            env,
-            cwd: config.workdir.unwrap_or(record.process.cwd),
-            user: config.user.unwrap_or(record.process.user),
-            tty: config.tty,
-            stdin: config.stdin,
-            no_new_privs: record.process.no_new_privs,
-        };
-        let (input, stream) = ProcessInput::channel(Some(exec_input::Kind::Start(request.into())));
+        let request = request(&record, config)?;
+        let (started, pid) = watch::channel(None);
+        let signals = Signals::Process(agent.clone(), pid);
+        let (input, stream) = ProcessInput::channel(Some(exec_input::Kind::Start(request.into())), signals);
         let answer = tokio::time::timeout(PATIENCE, agent.exec(stream)).await.map_err(|_| {
             BoxError::new(ErrorKind::Timeout, format!("the guest of box {} does not answer", record.name))
                 .with_hint(format!("see its console log, or end it with `a3s-box kill {}`", record.name))
@@ -119,7 +112,7 @@ impl Engine {
         let output = answer
             .map_err(|status| rpc(format!("cannot run a process in box {}", record.name), &status))?
             .into_inner();
-        Ok(ExecSession { input, output })
+        Ok(ExecSession { input, output, started })
     }
 
     /// The guest init of a live box.
@@ -130,4 +123,24 @@ impl Engine {
             .map_err(|e| BoxError::io(format!("cannot reach the guest of box {}", record.name), e))?;
         Ok((record, agent))
     }
+}
+
+/// What `config` asks for, over what the container process of `record` has.
+pub(super) fn request(record: &BoxRecord, config: ExecConfig) -> Result<ExecRequest> {
+    if config.args.is_empty() {
+        return Err(BoxError::new(ErrorKind::InvalidInput, "no program to run")
+            .with_hint("give one after the box's name"));
+    }
+    let process = &record.process;
+    let mut env = process.env.clone();
+    overlay_env(&mut env, &config.env);
+    Ok(ExecRequest {
+        args: config.args,
+        env,
+        cwd: config.workdir.unwrap_or_else(|| process.cwd.clone()),
+        user: config.user.unwrap_or_else(|| process.user.clone()),
+        tty: config.tty,
+        stdin: config.stdin,
+        no_new_privs: process.no_new_privs,
+    })
 }

@@ -80,7 +80,7 @@ impl Engine {
             let mut cursor = Cursor::new(folder.net_logs(), &folder);
             if follow {
                 let watch = cursor.watch()?;
-                return cursor.follow(&watch, sink);
+                return cursor.follow(&watch, &|| Ok(true), None, sink);
             }
             cursor.read(sink)
         };

@@ -204,6 +204,7 @@ fn spec(
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove,
         health: record.health.clone(),
+        log: record.config.log,
         boot: BootSpec {
             hostname: record.config.hostname.clone().unwrap_or_else(|| record.id.short().to_owned()),
             upper: if upper.is_some() { Upper::Disk } else { Upper::Tmpfs },

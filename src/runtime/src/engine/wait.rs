@@ -1,8 +1,9 @@
 //! `wait`: until a box has ended.
 
+use super::jobs::of;
 use super::{Engine, RunEvent};
 use crate::state::{State, look};
-use a3s_box_core::{BoxError, ErrorKind, Result};
+use a3s_box_core::{BoxError, ErrorKind, JobName, Result};
 
 impl Engine {
     /// Waits until the box that `name` means has ended, however long that takes; its exit code. For one that does
@@ -40,5 +41,29 @@ impl Engine {
             }),
             None => Ok(0),
         }
+    }
+
+    /// Waits until a job has ended; its exit code.
+    ///
+    /// # Errors
+    /// `NotFound` for no such box or job.
+    pub async fn wait_job(&self, job: &JobName) -> Result<i32> {
+        match self.attach_job(job).await {
+            Ok(mut attached) => {
+                while let Ok(event) = attached.next().await {
+                    if let RunEvent::Ended(end) = event {
+                        return Ok(end.code);
+                    }
+                }
+            }
+            // It has ended meanwhile, or long ago.
+            Err(error) if matches!(error.kind(), ErrorKind::WrongState | ErrorKind::Unavailable) => {}
+            Err(error) => return Err(error),
+        }
+        let (_, found) = self.job(job)?;
+        found.exit.map(|exit| exit.code).ok_or_else(|| {
+            BoxError::new(ErrorKind::Unavailable, format!("{} runs, and its shim cannot be reached", of(job)))
+                .with_hint("see shim.log in the box's folder")
+        })
     }
 }

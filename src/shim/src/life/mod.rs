@@ -8,8 +8,10 @@ use crate::activity::Activity;
 use crate::end;
 use crate::events::{self, Events};
 use crate::input::Input;
+use crate::jobs::Jobs;
+use crate::log::Log;
 use crate::network;
-use crate::output::{Clients, Log};
+use crate::output::Clients;
 use crate::proxy;
 use crate::serve::{self, Command, Service};
 use crate::status::{StatusFile, now};
@@ -46,15 +48,22 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
     // What clients type waits here, and with them, until the guest is up.
     let (input, first_input) = Input::new();
     let activity = Activity::begin();
-    let service = Service { commands: commands_in.clone(), input: input.clone(), activity: activity.clone() };
+    let jobs = Jobs::open(activity.clone())?;
+    let service = Service {
+        commands: commands_in.clone(),
+        input: input.clone(),
+        activity: activity.clone(),
+        jobs: jobs.clone(),
+    };
     let (quit, quitting) = watch::channel(false);
     let serving = tokio::spawn(serve::clients(listener(shim)?, service, quitting));
     tokio::spawn(stop_on_sigterm(commands_in));
     let life = Life {
         events: Events::of(&spec),
+        log: Log::open("log", spec.log)?,
         spec,
         status,
-        log: Log::open()?,
+        jobs,
         clients: Clients::default(),
         commands,
         activity,
@@ -99,6 +108,7 @@ struct Life {
     spec: ShimSpec,
     status: StatusFile,
     log: Log,
+    jobs: Jobs,
     clients: Clients,
     commands: mpsc::Receiver<Command>,
     activity: Activity,
@@ -210,6 +220,7 @@ impl Life {
                         self.first_started.get_or_insert(start);
                         self.run_started = Some(start);
                         self.activity.touch();
+                        self.jobs.begin(guest.agent.clone());
                         self.clients.tell(attach_event::Kind::Running(Running {})).await;
                         self.run(&mut vmm, &mut guest).await
                     }
@@ -220,6 +231,7 @@ impl Life {
         };
         proxy.abort();
         vmm.kill().await;
+        self.jobs.end().await;
         self.stillness.send_replace(Stillness::default());
         Ok(exit)
     }

@@ -9,7 +9,7 @@ mod network;
 mod told;
 
 pub(crate) use fatal::{Fatal, power_off};
-pub(crate) use mounts::{CGROUP, unmount_upper};
+pub(crate) use mounts::{CGROUP, LOWER, UPPER, unmount_upper};
 pub(crate) use told::set_clock;
 
 use crate::process::{Container, Forked, Parts};

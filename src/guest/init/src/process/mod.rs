@@ -84,6 +84,27 @@ impl Container {
         fork(&place, 0, self.cgroup.as_fd(), self.terminals.as_fd(), &self.common, exec)
     }
 
+    /// Forks a child that does `work` in place of a program: in the box, as its root, or outside.
+    ///
+    /// # Errors
+    /// As [`Container::start`].
+    pub(crate) fn errand(
+        &self,
+        outside: bool,
+        work: impl FnOnce() -> Result<(), String>,
+    ) -> io::Result<Forked> {
+        let (inner, outer) = stdio::pair(None, true, self.terminals.as_fd())?;
+        let (report, report_inner) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        match sys::fork(0, Some(self.cgroup.as_fd()))? {
+            Fork::Parent(pid, pidfd) => Ok(Forked { pid, pidfd, stdio: outer, report }),
+            Fork::Child if outside => setup::outside_errand(&inner, &report_inner, work),
+            Fork::Child => {
+                let place = Place::Join(self.main.as_fd());
+                setup::errand(&place, &self.common, &inner, &report_inner, work)
+            }
+        }
+    }
+
     /// Forks a child into the box's PID namespace and cgroup, to run `work`.
     pub(crate) fn fork(&self, work: impl FnOnce()) -> io::Result<(Pid, OwnedFd)> {
         match sys::fork(0, Some(self.cgroup.as_fd()))? {

@@ -89,6 +89,71 @@ pub(crate) fn run(
     })
 }
 
+/// Goes to `place` as the box's root, with what root may do there, and does `work` in place of a program. What that
+/// says is written to standard error.
+pub(crate) fn errand(
+    place: &Place<'_>,
+    common: &Common,
+    stdio: &Inner,
+    report: &OwnedFd,
+    work: impl FnOnce() -> Result<(), String>,
+) -> ! {
+    // Init's would end the machine.
+    drop(std::panic::take_hook());
+    let prepare = || -> Result<(), Failure> {
+        enter(place, common, stdio)?;
+        let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
+        rustix::process::setsid().map_err(|e| Failure::io("cannot begin a session", e))?;
+        stdio.take(&root)?;
+        rustix::process::umask(Mode::empty());
+        limit_resources()?;
+        sys::install_filter(&common.filter)
+            .map_err(|e| Failure::io("cannot install the seccomp filter", e))?;
+        caps::become_user(&root, caps::DEFAULT)
+    };
+    run_errand(prepare(), report, work)
+}
+
+/// As [`errand`], outside the box and with all rights: for what the box does not see of itself.
+pub(crate) fn outside_errand(
+    stdio: &Inner,
+    report: &OwnedFd,
+    work: impl FnOnce() -> Result<(), String>,
+) -> ! {
+    drop(std::panic::take_hook());
+    let prepare = || -> Result<(), Failure> {
+        sys::reset_signals();
+        std::fs::write("/proc/self/oom_score_adj", "0")
+            .map_err(|e| Failure::io("cannot set oom_score_adj", e))?;
+        let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
+        stdio.take(&root)?;
+        limit_resources()
+    };
+    run_errand(prepare(), report, work)
+}
+
+/// Tells whether this process is `prepared`, and does `work`.
+fn run_errand(
+    prepared: Result<(), Failure>,
+    report: &OwnedFd,
+    work: impl FnOnce() -> Result<(), String>,
+) -> ! {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let _ = rustix::io::write(report, &failure::report(pid, prepared.as_ref().err()));
+    if prepared.is_err() {
+        sys::exit_now(127);
+    }
+    // Of init's descriptors none is needed any more, and others wait for the end of some.
+    sys::close_from(3);
+    match work() {
+        Ok(()) => sys::exit_now(0),
+        Err(message) => {
+            eprint!("{message}");
+            sys::exit_now(1)
+        }
+    }
+}
+
 /// Says who this process is, does `work`, and reports the failure that comes out of it in any case.
 pub(crate) fn finish(report: &OwnedFd, work: impl FnOnce() -> Result<Failure, Failure>) -> ! {
     finish_as(rustix::process::getpid().as_raw_nonzero().get(), report, work)

@@ -49,13 +49,40 @@ pub(super) async fn exec(call: Call, mut inputs: Streaming<ExecInput>) -> Result
         }
         _ => return Err(Status::invalid_argument("the first input is neither `start` nor `join_main`")),
     };
-    // One message waits to be sent while the next is read; more would only be memory.
-    let (outputs, stream) = mpsc::channel(1);
-    tokio::spawn(attend(call, process, inputs, outputs));
-    Ok(ReceiverStream::new(stream))
+    Ok(connect(call, process, inputs, Orphan::RunsOn))
 }
 
-fn cannot_fork(error: &io::Error) -> String {
+/// What becomes of a process whose client has gone.
+pub(super) enum Orphan {
+    /// It goes on.
+    RunsOn,
+    /// It is killed.
+    Dies,
+}
+
+/// Connects a client with a process that was just forked.
+pub(super) fn connect(call: Call, process: Process, inputs: Streaming<ExecInput>, orphan: Orphan) -> Outputs {
+    // One message waits to be sent while the next is read; more would only be memory.
+    let (outputs, stream) = mpsc::channel(1);
+    let pidfd = Arc::clone(&process.pidfd);
+    let (done, mut over) = watch::channel(false);
+    if let Orphan::Dies = orphan {
+        let outputs = outputs.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = outputs.closed() => signal::forward(&pidfd, libc::SIGKILL),
+                _ = over.changed() => {}
+            }
+        });
+    }
+    tokio::spawn(async move {
+        attend(call, process, inputs, outputs).await;
+        drop(done);
+    });
+    ReceiverStream::new(stream)
+}
+
+pub(super) fn cannot_fork(error: &io::Error) -> String {
     match error.raw_os_error() {
         // What the kernel says where the namespace's first process has ended.
         Some(libc::ENOMEM) => {
@@ -67,7 +94,7 @@ fn cannot_fork(error: &io::Error) -> String {
 }
 
 /// The answer of a process that was never forked.
-fn refuse(failure: Failure) -> Outputs {
+pub(super) fn refuse(failure: Failure) -> Outputs {
     let (outputs, stream) = mpsc::channel(1);
     drop(outputs.try_send(Ok(ExecOutput { kind: Some(Kind::Failed(failure.into())) })));
     ReceiverStream::new(stream)

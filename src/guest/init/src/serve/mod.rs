@@ -1,11 +1,14 @@
 //! The agent protocol, served to the host: one file for each call.
 
+mod delivery;
 mod exec;
+mod files;
 mod hello;
 mod processes;
 mod set_clock;
 mod shutdown;
 mod signal;
+mod stats;
 
 use crate::boot::Times;
 use crate::process::{Container, Forked, Process, Started};
@@ -16,7 +19,7 @@ use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
     ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply, SetClockRequest,
-    ShutdownReply, ShutdownRequest, SignalReply, SignalRequest,
+    ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -127,9 +130,23 @@ impl Agent for Service {
         exec::exec(self.0.call(), request.into_inner()).await.map(Response::new)
     }
 
+    type FilesStream = exec::Outputs;
+
+    async fn files(
+        &self,
+        request: Request<Streaming<ExecInput>>,
+    ) -> Result<Response<Self::FilesStream>, Status> {
+        files::files(self.0.call(), request.into_inner()).await.map(Response::new)
+    }
+
     async fn processes(&self, _: Request<ProcessesRequest>) -> Result<Response<ProcessesReply>, Status> {
         let _call = self.0.call();
         processes::processes().await.map(Response::new)
+    }
+
+    async fn stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        let _call = self.0.call();
+        stats::stats().map(Response::new)
     }
 
     async fn signal(&self, request: Request<SignalRequest>) -> Result<Response<SignalReply>, Status> {

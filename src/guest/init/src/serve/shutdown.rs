@@ -1,6 +1,6 @@
 //! `Shutdown`: the end of the box and of its machine, with its disk whole.
 
-use super::Guest;
+use super::{Guest, delivery};
 use crate::boot::{CGROUP, power_off, unmount_upper, uptime_us};
 use crate::process::value;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) async fn shut_down(guest: &Guest) -> String {
     }
     loop {
         match unmount_upper() {
-            Ok(()) => power_off(),
+            Ok(()) => break,
             // The last process's mounts may go a moment after it.
             Err(rustix::io::Errno::BUSY) if Instant::now() < deadline => sleep(PAUSE).await,
             Err(e) => {
@@ -39,6 +39,8 @@ pub(super) async fn shut_down(guest: &Guest) -> String {
             }
         }
     }
+    delivery::finish().await;
+    power_off()
 }
 
 /// The host will end this machine by force: what can be saved is saved first.

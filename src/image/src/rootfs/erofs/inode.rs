@@ -2,7 +2,7 @@
 
 use super::xattr;
 use crate::rootfs::tree::{Inode, Kind};
-use crate::tar::Mtime;
+use a3s_box_tar::Mtime;
 
 pub(super) const COMPACT: usize = 32;
 const EXTENDED: usize = 64;

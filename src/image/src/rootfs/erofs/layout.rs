@@ -7,8 +7,8 @@ use super::dir::{self, Name};
 use super::inode::{self, Content, Facts};
 use super::{BLOCK, Output};
 use crate::rootfs::tree::{Directory, InodeId, Kind, Tree};
-use crate::tar::Mtime;
 use crate::{ImageError, Result};
+use a3s_box_tar::Mtime;
 use std::collections::HashMap;
 
 const SLOT: u64 = inode::COMPACT as u64;

@@ -1,6 +1,6 @@
 //! Extended attributes inside an inode: a 12-byte header, then entries of prefix number, name and value.
 
-use crate::tar::Xattr;
+use a3s_box_tar::Xattr;
 
 /// The prefixes that EROFS numbers. Linux has no other attributes that a container image could set.
 const PREFIXES: [(u8, &[u8]); 5] = [

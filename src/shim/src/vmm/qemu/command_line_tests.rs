@@ -24,6 +24,7 @@ fn spec() -> ShimSpec {
         stop_signal: Signal::TERM,
         discard: false,
         health: None,
+        log: Default::default(),
         network: None,
         boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
     }

@@ -27,6 +27,7 @@ fn spec(dir: &Path) -> ShimSpec {
         stop_signal: Signal::TERM,
         discard: false,
         health: None,
+        log: Default::default(),
         network: None,
         boot: BootSpec { hostname: "h".into(), upper: Upper::Tmpfs, process: ExecRequest::default() },
     }

@@ -1,17 +1,17 @@
 //! One 512-byte tar header block.
 
-use super::Mtime;
+use crate::read::Mtime;
 
 /// Headers and content are padded to this many bytes.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// A header whose checksum is right.
-pub(super) struct Header {
+pub(crate) struct Header {
     block: [u8; BLOCK],
 }
 
 impl Header {
-    pub(super) fn parse(block: [u8; BLOCK]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(block: [u8; BLOCK]) -> Result<Self, &'static str> {
         let stated = number(&block[148..156])?;
         let sum = |signed: bool| -> i64 {
             let byte = |b: u8| if signed { i64::from(i8::from_ne_bytes([b])) } else { i64::from(b) };
@@ -26,12 +26,12 @@ impl Header {
         Ok(Self { block })
     }
 
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         self.block[156]
     }
 
     /// The name, with the prefix that only POSIX's ustar has.
-    pub(super) fn path(&self) -> Result<Vec<u8>, &'static str> {
+    pub(crate) fn path(&self) -> Result<Vec<u8>, &'static str> {
         let name = text(&self.block[..100]);
         let prefix = text(&self.block[345..500]);
         if &self.block[257..263] != b"ustar\0" || prefix.is_empty() {
@@ -40,42 +40,42 @@ impl Header {
         Ok([prefix, b"/", name].concat())
     }
 
-    pub(super) fn link(&self) -> Vec<u8> {
+    pub(crate) fn link(&self) -> Vec<u8> {
         text(&self.block[157..257]).to_vec()
     }
 
     /// Permission bits; the file type that some writers add is the type flag's business.
-    pub(super) fn mode(&self) -> Result<u16, &'static str> {
+    pub(crate) fn mode(&self) -> Result<u16, &'static str> {
         let mode = number(&self.block[100..108])? & 0o7777;
         u16::try_from(mode).map_err(|_| "its mode is no mode")
     }
 
-    pub(super) fn uid(&self) -> Result<u32, &'static str> {
+    pub(crate) fn uid(&self) -> Result<u32, &'static str> {
         id(number(&self.block[108..116])?)
     }
 
-    pub(super) fn gid(&self) -> Result<u32, &'static str> {
+    pub(crate) fn gid(&self) -> Result<u32, &'static str> {
         id(number(&self.block[116..124])?)
     }
 
-    pub(super) fn size(&self) -> Result<u64, &'static str> {
+    pub(crate) fn size(&self) -> Result<u64, &'static str> {
         size(number(&self.block[124..136])?)
     }
 
-    pub(super) fn mtime(&self) -> Result<Mtime, &'static str> {
+    pub(crate) fn mtime(&self) -> Result<Mtime, &'static str> {
         Ok(Mtime { secs: number(&self.block[136..148])?, nanos: 0 })
     }
 
-    pub(super) fn major(&self) -> Result<u32, &'static str> {
+    pub(crate) fn major(&self) -> Result<u32, &'static str> {
         id(number(&self.block[329..337])?)
     }
 
-    pub(super) fn minor(&self) -> Result<u32, &'static str> {
+    pub(crate) fn minor(&self) -> Result<u32, &'static str> {
         id(number(&self.block[337..345])?)
     }
 
     /// GNU's sparse fields: four (offset, length) pairs, whether more follow, and the real size.
-    pub(super) fn gnu_sparse(&self) -> (&[u8], bool, Result<u64, &'static str>) {
+    pub(crate) fn gnu_sparse(&self) -> (&[u8], bool, Result<u64, &'static str>) {
         let real_size = number(&self.block[483..495]).and_then(size);
         (&self.block[386..482], self.block[482] != 0, real_size)
     }
@@ -86,7 +86,7 @@ fn id(value: i64) -> Result<u32, &'static str> {
 }
 
 /// Sizes stay below 2^62 so that sums of a few of them cannot overflow.
-pub(super) fn size(value: i64) -> Result<u64, &'static str> {
+pub(crate) fn size(value: i64) -> Result<u64, &'static str> {
     u64::try_from(value).ok().filter(|size| *size < 1 << 62).ok_or("a size is out of range")
 }
 
@@ -95,7 +95,7 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 /// An octal number padded with spaces or NULs, or GNU's base-256 where the first bit is set.
-pub(super) fn number(field: &[u8]) -> Result<i64, &'static str> {
+pub(crate) fn number(field: &[u8]) -> Result<i64, &'static str> {
     const BAD: &str = "a header holds a number that is none";
     match field.first() {
         Some(first) if first & 0x80 != 0 => {

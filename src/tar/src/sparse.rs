@@ -1,37 +1,43 @@
 //! Maps of sparse files: which parts of a file the archive holds. The rest reads as zeros.
 
-use super::header::{BLOCK, Header, number, size};
-use super::pax::{PaxSparse, decimal};
+use crate::header::{BLOCK, Header, number, size};
+use crate::pax::{PaxSparse, decimal};
 use std::io::{self, BufRead, Read};
 
 /// The most parts a file may have; a map takes 16 bytes a part in memory.
-const MAX_PARTS: usize = 1 << 18;
+pub(crate) const MAX_PARTS: usize = 1 << 18;
 
 /// The stored parts of a sparse file: ordered, apart, and within the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SparseMap {
+pub struct SparseMap {
     parts: Vec<(u64, u64)>,
     size: u64,
 }
 
 impl SparseMap {
     /// Offset and length of each stored part.
-    pub(crate) fn parts(&self) -> &[(u64, u64)] {
+    pub fn parts(&self) -> &[(u64, u64)] {
         &self.parts
     }
 
+    /// The map of a file of `size` bytes that holds `parts`, offset and length of each; none where they are not in
+    /// order, apart and within the file, or too many.
+    pub fn new(parts: Vec<(u64, u64)>, size: u64) -> Option<Self> {
+        Self::checked(parts, size).ok()
+    }
+
     /// The file's size in bytes.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// How many bytes the archive holds.
-    pub(super) fn stored(&self) -> u64 {
+    pub fn stored(&self) -> u64 {
         self.parts.iter().map(|(_, length)| length).sum()
     }
 
     /// GNU's own format: pairs in the header and in extension blocks that follow it.
-    pub(super) fn read_gnu(header: &Header, source: &mut impl Read) -> io::Result<Self> {
+    pub(crate) fn read_gnu(header: &Header, source: &mut impl Read) -> io::Result<Self> {
         let (pairs, mut more, real_size) = header.gnu_sparse();
         let mut parts = Vec::new();
         push_pairs(pairs, &mut parts)?;
@@ -46,7 +52,7 @@ impl SparseMap {
 
     /// The pax formats 0.1 (map in the header) and 1.0 (map before the content); `None` where there is no
     /// map.
-    pub(super) fn read_pax(said: PaxSparse, content: &mut impl BufRead) -> io::Result<Option<Self>> {
+    pub(crate) fn read_pax(said: PaxSparse, content: &mut impl BufRead) -> io::Result<Option<Self>> {
         let numbers = match (said.version, said.map) {
             ([None, None], None) => return Ok(None),
             ([Some(1), Some(0)], None) => read_map(content)?,

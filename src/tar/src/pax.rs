@@ -1,7 +1,7 @@
 //! A pax extended header: `length key=value` records that override the next header's fields.
 
-use super::header::size;
-use super::{Mtime, Xattr};
+use crate::header::size;
+use crate::read::{Mtime, Xattr};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
@@ -9,7 +9,7 @@ const BAD: &str = "a pax header is malformed";
 
 /// What one extended header says of the next entry.
 #[derive(Default)]
-pub(super) struct Pax {
+pub(crate) struct Pax {
     pub path: Option<Vec<u8>>,
     pub linkpath: Option<Vec<u8>>,
     pub size: Option<u64>,
@@ -22,7 +22,7 @@ pub(super) struct Pax {
 
 /// The `GNU.sparse.*` records (versions 0.1 and 1.0).
 #[derive(Default)]
-pub(super) struct PaxSparse {
+pub(crate) struct PaxSparse {
     pub version: [Option<u64>; 2],
     pub name: Option<Vec<u8>>,
     pub size: Option<u64>,
@@ -30,7 +30,7 @@ pub(super) struct PaxSparse {
 }
 
 impl Pax {
-    pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(mut bytes: &[u8]) -> Result<Self, &'static str> {
         let mut pax = Self::default();
         while !bytes.is_empty() {
             let space = bytes.iter().position(|byte| *byte == b' ').ok_or(BAD)?;
@@ -93,7 +93,7 @@ impl Pax {
     }
 }
 
-pub(super) fn decimal(text: &[u8]) -> Result<u64, &'static str> {
+pub(crate) fn decimal(text: &[u8]) -> Result<u64, &'static str> {
     let number = std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
     number.and_then(|number| number.parse().ok()).ok_or(BAD)
 }
@@ -138,8 +138,8 @@ fn url_decoded(text: &[u8]) -> Result<Box<[u8]>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::record;
     use super::*;
+    use crate::testing::record;
 
     #[test]
     fn records_override_and_unknown_ones_do_not_matter() {

@@ -2,10 +2,10 @@
 
 /// An archive in the making.
 #[derive(Default, Clone)]
-pub(crate) struct Archive(Vec<u8>);
+pub struct Archive(Vec<u8>);
 
 /// One pax record.
-pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
+pub fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
     let mut length = rest.len();
     while length != rest.len() + length.to_string().len() {
@@ -15,7 +15,7 @@ pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 /// A header block with a right checksum. `fields` are written over it at their offsets.
-pub(crate) fn header(path: &str, kind: u8, size: u64, fields: &[(usize, &[u8])]) -> Vec<u8> {
+pub fn header(path: &str, kind: u8, size: u64, fields: &[(usize, &[u8])]) -> Vec<u8> {
     let mut block = vec![0; 512];
     let mut put = |offset: usize, bytes: &[u8]| block[offset..offset + bytes.len()].copy_from_slice(bytes);
     put(0, path.as_bytes());
@@ -36,37 +36,37 @@ pub(crate) fn header(path: &str, kind: u8, size: u64, fields: &[(usize, &[u8])])
 }
 
 impl Archive {
-    pub(crate) fn entry(mut self, path: &str, kind: u8, content: &[u8], fields: &[(usize, &[u8])]) -> Self {
+    pub fn entry(mut self, path: &str, kind: u8, content: &[u8], fields: &[(usize, &[u8])]) -> Self {
         self.0.extend(header(path, kind, content.len() as u64, fields));
         self.0.extend(content);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
         self
     }
 
-    pub(crate) fn file(self, path: &str, content: &[u8]) -> Self {
+    pub fn file(self, path: &str, content: &[u8]) -> Self {
         self.entry(path, b'0', content, &[])
     }
 
-    pub(crate) fn dir(self, path: &str) -> Self {
+    pub fn dir(self, path: &str) -> Self {
         self.entry(path, b'5', b"", &[])
     }
 
     /// A symbolic (`2`) or hard (`1`) link.
-    pub(crate) fn link(self, path: &str, kind: u8, target: &str) -> Self {
+    pub fn link(self, path: &str, kind: u8, target: &str) -> Self {
         self.entry(path, kind, b"", &[(157, target.as_bytes())])
     }
 
-    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let records: Vec<_> = records.iter().map(|(key, value)| record(key, value)).collect();
         self.entry("pax", b'x', &records.concat(), &[])
     }
 
-    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend(bytes);
         self
     }
 
-    pub(crate) fn end(mut self) -> Vec<u8> {
+    pub fn end(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);
         self.0
     }

@@ -1,14 +1,14 @@
 //! The reader on archives that are right, odd, and hostile.
 
-use super::testing::{Archive, header};
 use super::*;
+use crate::testing::{Archive, header};
 
 fn entries(tar: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
     let mut reader = TarReader::new("the test", tar);
     let mut entries = Vec::new();
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_entry()? {
         let mut content = Vec::new();
-        reader.read_to_end(&mut content).map_err(|e| ImageError::read("the test", e))?;
+        reader.read_to_end(&mut content).map_err(|e| TarError::read("the test", e))?;
         entries.push((entry, content));
     }
     Ok(entries)
@@ -136,7 +136,7 @@ fn damage_and_unknown_kinds_are_refused() {
         .contains("size")
     );
     let long = Archive::default().raw(&header("L", b'L', 1 << 40, &[]));
-    assert!(refused(&long.end()).contains("over the limit of 8KiB"));
+    assert!(refused(&long.end()).contains("over the limit of 8192 bytes"));
     assert!(refused(&Archive::default().pax(&[("path", b"a\0b")]).file("f", b"").end()).contains("NUL"));
     assert!(
         refused(&Archive::default().pax(&[("path", &[b'a'; 5000])]).file("f", b"").end()).contains("4095")

@@ -1,26 +1,17 @@
 //! A streaming reader of tar archives: POSIX ustar and pax, and GNU's long names and sparse files.
 //!
 //! It sits on hostile input: everything is checked and bounded, names stay bytes, and nothing touches a file
-//! system. What an entry means for a tree is the caller's business (`rootfs` for layers, `load` for
-//! archives). Formats: POSIX.1-2024 pax, and the "Basic Tar" and "Sparse Formats" chapters of the GNU tar
+//! system. What an entry means is the caller's business. Formats: POSIX.1-2024 pax, and the "Basic Tar" and "Sparse Formats" chapters of the GNU tar
 //! manual.
 
-mod header;
-mod pax;
-mod sparse;
-#[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
-mod tests;
-
-use crate::{ImageError, Result};
-use header::{BLOCK, Header};
-use pax::Pax;
-pub(crate) use sparse::SparseMap;
+use crate::header::{BLOCK, Header};
+use crate::pax::Pax;
+use crate::sparse::SparseMap;
+use crate::{Result, TarError};
 use std::io::{self, BufRead, Read};
 
 /// The longest path and link target that Linux takes, in bytes, its NUL aside.
-pub(crate) const MAX_PATH: usize = 4095;
+pub const MAX_PATH: usize = 4095;
 /// The largest pax header that is read, in bytes; Go's archive/tar has the same limit.
 const MAX_PAX: u64 = 1 << 20;
 /// The longest GNU long name that is read; padded generously by some writers.
@@ -28,27 +19,44 @@ const MAX_LONG_NAME: u64 = 8 << 10;
 
 /// A modification time: seconds since the UNIX epoch, and nanoseconds after that second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Mtime {
+pub struct Mtime {
+    /// Seconds since the UNIX epoch.
     pub secs: i64,
+    /// Nanoseconds after that second.
     pub nanos: u32,
 }
 
 /// An extended attribute: name and value.
-pub(crate) type Xattr = (Box<[u8]>, Box<[u8]>);
+pub type Xattr = (Box<[u8]>, Box<[u8]>);
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
     /// A regular file, whose content the reader hands out next.
-    File { size: u64, sparse: Option<SparseMap> },
+    File {
+        /// Its length, holes included.
+        size: u64,
+        /// Which parts of it the archive holds, where not all.
+        sparse: Option<SparseMap>,
+    },
     /// Another name of the file at this path of the archive.
     HardLink(Vec<u8>),
     /// A symbolic link to this target.
     Symlink(Vec<u8>),
     /// A character device.
-    CharDevice { major: u32, minor: u32 },
+    CharDevice {
+        /// Its driver.
+        major: u32,
+        /// Which of the driver's.
+        minor: u32,
+    },
     /// A block device.
-    BlockDevice { major: u32, minor: u32 },
+    BlockDevice {
+        /// Its driver.
+        major: u32,
+        /// Which of the driver's.
+        minor: u32,
+    },
     /// A directory.
     Directory,
     /// A named pipe.
@@ -57,20 +65,26 @@ pub(crate) enum EntryKind {
 
 /// One entry, as the archive states it.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub struct Entry {
+    /// Its name in the archive.
     pub path: Vec<u8>,
+    /// What it is.
     pub kind: EntryKind,
     /// Permission, set-id and sticky bits.
     pub mode: u16,
+    /// Its owner.
     pub uid: u32,
+    /// Its group.
     pub gid: u32,
+    /// When its content changed last.
     pub mtime: Mtime,
+    /// Its extended attributes.
     pub xattrs: Vec<Xattr>,
 }
 
 /// Reads an archive entry by entry. Between two calls of [`TarReader::next`] it is a reader of the content of
 /// the entry that came last.
-pub(crate) struct TarReader<R> {
+pub struct TarReader<R> {
     inner: R,
     /// What is read, for errors.
     name: String,
@@ -83,17 +97,17 @@ pub(crate) struct TarReader<R> {
 
 impl<R: BufRead> TarReader<R> {
     /// Reads the archive that errors call `name` from `inner`.
-    pub(crate) fn new(name: impl Into<String>, inner: R) -> Self {
+    pub fn new(name: impl Into<String>, inner: R) -> Self {
         Self { inner, name: name.into(), content: 0, padding: 0, ended: false }
     }
 
     /// What was read from.
-    pub(crate) fn into_inner(self) -> R {
+    pub fn into_inner(self) -> R {
         self.inner
     }
 
     /// The next entry, or `None` at the end of the archive, where everything after the end mark is read too.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut pax = Pax::default();
         let mut long_path = None;
         let mut long_link = None;
@@ -121,7 +135,7 @@ impl<R: BufRead> TarReader<R> {
             pax.path.take().or(long_path).map_or_else(|| header.path(), Ok).map_err(|e| self.bad(e))?;
         let link = pax.linkpath.take().or(long_link).unwrap_or_else(|| header.link());
         let shown = String::from_utf8_lossy(&path).into_owned();
-        let bad = |reason: &str| ImageError::corrupt(&self.name, format!("entry {shown:?}: {reason}"));
+        let bad = |reason: &str| TarError::corrupt(&self.name, format!("entry {shown:?}: {reason}"));
         for text in [&path, &link] {
             if text.len() > MAX_PATH {
                 return Err(bad("its path is longer than 4095 bytes"));
@@ -149,7 +163,7 @@ impl<R: BufRead> TarReader<R> {
             b'6' => EntryKind::Fifo,
             other => {
                 let what = format!("type {:?} of entry {shown:?}", char::from(other));
-                return Err(ImageError::unsupported(&self.name, what));
+                return Err(TarError::Unsupported { thing: self.name.clone(), what });
             }
         };
         self.content = stored;
@@ -166,7 +180,7 @@ impl<R: BufRead> TarReader<R> {
     fn read_sparse_map(&mut self, header: &Header, pax: Pax, entry: &mut Entry) -> Result<()> {
         let EntryKind::File { size, sparse } = &mut entry.kind else { return Ok(()) };
         let name = self.name.clone();
-        let bad = |e: io::Error| ImageError::read(&format!("a sparse file in {name}"), e);
+        let bad = |e: io::Error| TarError::read(&format!("a sparse file in {name}"), e);
         let map = if header.kind() == b'S' {
             // Extension headers precede the content and are not part of its size.
             Some(SparseMap::read_gnu(header, &mut self.inner).map_err(bad)?)
@@ -199,7 +213,7 @@ impl<R: BufRead> TarReader<R> {
         let mut block = [0; BLOCK];
         // An end without its mark is common, and harmless: what is missing shows in the digest.
         let at_end =
-            self.inner.fill_buf().map(<[u8]>::is_empty).map_err(|e| ImageError::read(&self.name, e))?;
+            self.inner.fill_buf().map(<[u8]>::is_empty).map_err(|e| TarError::read(&self.name, e))?;
         if !self.ended && !at_end {
             self.inner.read_exact(&mut block).map_err(|e| self.failed(e))?;
         }
@@ -220,7 +234,7 @@ impl<R: BufRead> TarReader<R> {
     fn read_meta(&mut self, header: &Header, limit: u64) -> Result<Vec<u8>> {
         let size = header.size().map_err(|e| self.bad(e))?;
         if size > limit {
-            return Err(ImageError::too_large(format!("an extended header in {}", self.name), limit));
+            return Err(TarError::TooLarge { thing: format!("an extended header in {}", self.name), limit });
         }
         self.content = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
@@ -229,12 +243,12 @@ impl<R: BufRead> TarReader<R> {
         Ok(bytes)
     }
 
-    fn bad(&self, reason: &str) -> ImageError {
-        ImageError::corrupt(&self.name, reason)
+    fn bad(&self, reason: &str) -> TarError {
+        TarError::corrupt(&self.name, reason)
     }
 
-    fn failed(&self, error: io::Error) -> ImageError {
-        ImageError::read(&self.name, error)
+    fn failed(&self, error: io::Error) -> TarError {
+        TarError::read(&self.name, error)
     }
 }
 
@@ -272,3 +286,7 @@ impl<R: BufRead> Read for TarReader<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
