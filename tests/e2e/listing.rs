@@ -50,7 +50,7 @@ fn boxes_are_picked_and_shown_as_docker_does() {
         let options: Vec<&str> = filters.iter().flat_map(|filter| ["--filter", filter]).collect();
         assert_eq!(names(&home, &options), picked, "{filters:?}");
     }
-    home.a3s(&["ps", "-f", "colour=red"]).run().refused(&["colour=red", "--filter"]);
+    home.a3s(&["ps", "-f", "colour=red"]).run().refused(&["colour=red", "what there is"]);
     home.a3s(&["ps", "-f", "since=nobody"]).run().refused(&["no such box: nobody"]);
 
     assert_eq!(home.a3s(&["ps", "--format", "{{.Names}}"]).run().ok(), "three");

@@ -106,27 +106,28 @@ fn two_gib_come_and_go_unharmed() {
         if std::env::var("A3S_BOX_ACCEL").is_ok_and(|accel| accel == "kvm") { 2 << 30 } else { 256 << 20 };
     let (server, port, allowed) = listen();
     let home = Home::new();
-    let script = format!("nc host.a3s.internal {port} -e cat");
-    let mut back = home.a3s(&["run", "--rm", &allowed, "busybox", "sh", "-c", &script]).spawn();
+    home.start("b", &[&allowed], &format!("nc host.a3s.internal {port} -e cat"));
     let mut stream = accept(&server);
     let mut to = stream.try_clone().unwrap();
-    let sender = std::thread::spawn(move || {
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
         let (mut noise, mut block) = (Noise(1), vec![0; 256 << 10]);
         for _ in 0..size / (256 << 10) {
             noise.fill(&mut block);
-            to.write_all(&block).unwrap();
+            to.write_all(&block)?;
         }
-        to.shutdown(Shutdown::Write).unwrap();
+        to.shutdown(Shutdown::Write)
     });
     let (mut noise, mut expected, mut block) = (Noise(1), vec![0; 256 << 10], vec![0; 256 << 10]);
     for piece in 0..size / (256 << 10) {
-        stream.read_exact(&mut block).unwrap();
+        if let Err(error) = stream.read_exact(&mut block) {
+            panic!("piece {piece}: {error}; {}", home.a3s(&["net", "log", "b"]).run().text());
+        }
         noise.fill(&mut expected);
         assert!(block == expected, "piece {piece} is not what was sent");
     }
     assert_eq!(stream.read(&mut block).unwrap(), 0, "more came than was sent");
-    sender.join().unwrap();
-    back.wait().ok();
+    sender.join().unwrap().unwrap();
+    assert_eq!(home.a3s(&["wait", "b"]).run().ok(), "0");
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod box_row;
 mod commands;
 mod console;
 mod detach;
+#[cfg(test)]
+mod docker;
 mod failure;
 mod file;
 mod health_args;
@@ -24,7 +26,9 @@ mod template;
 mod time;
 mod trace;
 
+use a3s_box_core::BoxError;
 use clap::Parser;
+use std::error::Error;
 use std::process::ExitCode;
 
 /// Run untrusted code in a MicroVM of its own.
@@ -42,6 +46,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no failures; all others are ours, and Docker's code for that is 125.
             drop(error.print());
+            // What clap does not print: what to write instead.
+            let cause = error.source().and_then(|cause| cause.downcast_ref::<BoxError>());
+            if let Some(hint) = cause.and_then(BoxError::hint) {
+                eprintln!("hint: {hint}");
+            }
             return ExitCode::from(if error.use_stderr() { failure::OURS } else { 0 });
         }
     };

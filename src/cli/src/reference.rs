@@ -1,7 +1,7 @@
 //! `docs/cli.md` is what the definition of the command line says. `A3S_REGENERATE=1 cargo test -p a3s-box-cli`
 //! writes it anew.
 
-use crate::Cli;
+use crate::{Cli, docker};
 use clap::{Arg, Command, CommandFactory};
 use std::fmt::Write;
 
@@ -38,6 +38,8 @@ fn the_reference_matches_the_definition() {
     }
     text.push('\n');
     text.push_str(TAIL);
+    text.push('\n');
+    text.push_str(&docker::section(&cli));
     // From the package, where cargo runs tests.
     let path = "../../docs/cli.md";
     if std::env::var_os("A3S_REGENERATE").is_some() {

@@ -36,9 +36,22 @@ impl Events {
     /// # Errors
     /// What kept a required program from succeeding, ready for a user to read.
     pub(crate) async fn tell(&self, event: EventKind, attributes: &[(&str, String)]) -> Result<(), String> {
+        self.run_hooks(self.write(event, attributes)).await
+    }
+
+    /// Writes down that `event` happened; the programs are still to be told.
+    pub(crate) fn write(&self, event: EventKind, attributes: &[(&str, String)]) -> BoxEvent {
         let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let event = BoxEvent { time: now(), event, attributes, ..self.like.clone() };
         self.teller.note(&event);
+        event
+    }
+
+    /// Tells the programs of an event that is written down.
+    ///
+    /// # Errors
+    /// As [`Events::tell`].
+    pub(crate) async fn run_hooks(&self, event: BoxEvent) -> Result<(), String> {
         if !self.teller.has_hooks(&event) {
             return Ok(());
         }

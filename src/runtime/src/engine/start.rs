@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How long the shim of the last run may take to leave after it has written its end: it may have hooks to wait for.
-const LEAVE: Duration = Duration::from_secs(90);
+/// How long the shim of the last run may take to leave after it has written its end.
+const LEAVE: Duration = Duration::from_secs(10);
+/// How long it may take where the user's hooks hold it up.
+const HOOKS: Duration = Duration::from_secs(90);
 
 impl Engine {
     /// Boots the box that `name` means. Its shim runs on by itself; [`Engine::attach`] tells how it fares.
@@ -30,10 +32,12 @@ impl Engine {
     /// `NotFound` for no such box, `WrongState` for one that runs, and whatever the host refuses: no kernel,
     /// no shim, no room for the disk.
     pub fn start(&self, name: &str, tty: Option<TtySize>) -> Result<BoxRecord> {
-        let record = {
-            let state = State::read(&self.home)?;
-            state.find(name)?.clone()
-        };
+        let (record, seen) = self.see(name)?;
+        if !seen.state.is_live()
+            && let Some(status) = seen.of_this_boot()
+        {
+            host::gone(status.shim, HOOKS);
+        }
         let rung = Rung { vmm: record.vmm, accel: record.accel, kernel: record.kernel };
         rung.recheck(&record.config, &Facts::gather(&self.home)?)?;
         let files = GuestFiles::find(&self.home, record.kernel)?;
@@ -51,7 +55,8 @@ impl Engine {
 
         // From here on no other command may start, remove or sweep the box.
         let state = State::write(&self.home)?;
-        state.find(record.id.as_str())?;
+        // It may be called otherwise by now, or have another policy.
+        let record = state.find(record.id.as_str())?.clone();
         let seen = look(&self.home, &record)?;
         if seen.state.is_live() {
             return Err(wrong_state(&record.name, seen.state, "stop it first"));

@@ -322,6 +322,8 @@ impl Life {
     async fn finish(mut self, exit: RunExit) -> io::Result<()> {
         let wire = end::wire(&exit);
         self.status.ended(exit.clone())?;
+        // Whoever waits for the end finds it written down, and its removal after it.
+        let stopped = self.events.write(EventKind::Stopped, &events::of_exit(&exit));
         // Whoever came too late to be heard during the run still hears its end.
         while let Ok(command) = self.commands.try_recv() {
             let ended = || Err(Status::failed_precondition("the box has ended"));
@@ -337,7 +339,9 @@ impl Life {
             drop(done.send(wire.clone()));
         }
         // The last thing of all: it may take the user's programs a while.
-        self.events.note(EventKind::Stopped, &events::of_exit(&exit)).await;
+        if let Err(error) = self.events.run_hooks(stopped).await {
+            tracing::warn!(error, "a required hook failed, too late");
+        }
         Ok(())
     }
 }
