@@ -129,45 +129,28 @@ fn without_a_vmm_or_a_kernel_the_way_out_is_named() {
     assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
 }
 
-/// A folder with a kernel and an initramfs, as `A3S_BOX_KERNEL_DIR` names one.
-fn guest_files(home: &Home, name: &str, kernel: &[u8], initramfs: &[u8]) -> PathBuf {
-    let dir = home.path().join(name);
-    fs::create_dir(&dir).unwrap();
-    fs::write(dir.join(home.kernel().file()), kernel).unwrap();
-    fs::write(dir.join("initramfs.cpio"), initramfs).unwrap();
-    dir
-}
-
 #[test]
 fn a_guest_that_does_not_come_up_is_given_up_and_says_how_far_it_came() {
     let home = Home::new();
-    let installed = given("A3S_TEST_PROGRAMS").join("kernel");
-    let kernel = fs::read(installed.join(home.kernel().file())).unwrap();
-    let initramfs = fs::read(installed.join("initramfs.cpio")).unwrap();
+    let (kernel, initramfs) = home.guest();
     let run = |dir: &Path, timeout: &str| {
         home.a3s(&["run", "--rm", "--boot-timeout", timeout, "busybox", "true"])
             .env("A3S_BOX_KERNEL_DIR", dir)
             .run()
     };
 
-    // An init that never opens the agent's port.
-    let archive = home.path().join("hang.cpio");
-    let script = "d=$(mktemp -d); cd $d; mkdir bin; cp /bin/busybox bin/sh; ln -s sh bin/sleep; \
-        printf '#!/bin/sh\nexec sleep 100000\n' > init; chmod 755 init; \
-        find . | cpio -o -H newc --quiet > \"$1\"; rm -r $d";
-    shell(script, &archive);
-    let hangs = guest_files(&home, "hangs", &kernel, &fs::read(&archive).unwrap());
+    let hangs = home.hanging_guest();
     run(&hangs, "8").refused(&["within 8 s", "it came as far as", "--boot-timeout"]);
 
     // No init at all: the kernel panics, and that is what is told.
-    let panics = guest_files(&home, "panics", &kernel, b"");
+    let panics = home.guest_files("panics", &kernel, b"");
     run(&panics, "60").refused(&["panic"]);
 
-    let half = guest_files(&home, "half", &kernel[..kernel.len() / 2], &initramfs);
+    let half = home.guest_files("half", &kernel[..kernel.len() / 2], &initramfs);
     run(&half, "20").refused(&["box "]);
-    let noise = guest_files(&home, "noise", &vec![0x5a; 1 << 20], &initramfs);
+    let noise = home.guest_files("noise", &vec![0x5a; 1 << 20], &initramfs);
     run(&noise, "20").refused(&["box "]);
-    let foreign = guest_files(&home, "half-init", &kernel, &initramfs[..initramfs.len() / 2]);
+    let foreign = home.guest_files("half-init", &kernel, &initramfs[..initramfs.len() / 2]);
     run(&foreign, "60").refused(&["box "]);
     assert_eq!(home.a3s(&["ps", "-aq"]).run().ok(), "");
 }

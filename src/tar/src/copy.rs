@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use std::io::BufRead;
 
-/// Unpacks the archive `tar`, which one [`pack`](crate::pack) has made, to `path`, found from `base` and with links
+/// Unpacks the archive `tar`, which one [`pack`](crate::pack()) has made, to `path`, found from `base` and with links
 /// followed as `resolve` says.
 ///
 /// What is copied goes into a folder that is there, under its own name; only its content does where the source was

@@ -82,7 +82,7 @@ pub struct Entry {
     pub xattrs: Vec<Xattr>,
 }
 
-/// Reads an archive entry by entry. Between two calls of [`TarReader::next`] it is a reader of the content of
+/// Reads an archive entry by entry. Between two calls of [`TarReader::next_entry`] it is a reader of the content of
 /// the entry that came last.
 pub struct TarReader<R> {
     inner: R,

@@ -5,6 +5,7 @@
 //! Programs and images come from `cargo xtask e2e`, in the environment.
 
 mod command;
+mod guest;
 mod home;
 mod internet;
 pub mod pty;
