@@ -8,6 +8,7 @@ mod bad_input;
 mod changes;
 mod confinement;
 mod cp;
+mod doctor;
 mod events;
 mod exec;
 mod forms;

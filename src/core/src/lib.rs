@@ -26,6 +26,7 @@ mod size;
 mod spec;
 mod state;
 mod tee;
+mod template;
 mod vmm;
 mod volume;
 
@@ -56,5 +57,6 @@ pub use size::Bytes;
 pub use spec::{BootSpec, ShimSpec, Upper, Wake};
 pub use state::BoxState;
 pub use tee::{SevSnpGeneration, TeeConfig, TeeGap, TeeNotSupported};
+pub use template::{TemplateHead, boot_of_template, template_key};
 pub use vmm::{Accel, AccelChoice, Capabilities, Kernel, KernelChoice, Vmm, VmmChoice};
 pub use volume::{MAX_VOLUMES, VolumeDisk, VolumeMount, VolumeName, volume_serial};

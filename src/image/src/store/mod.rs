@@ -85,6 +85,11 @@ impl ImageStore {
         Ok(store)
     }
 
+    /// The store in `dir` as it is: nothing is made there, and nothing removed.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
     /// All images, in the order in which they came. An image whose blobs are damaged is an error in its
     /// place.
     pub fn list(&self) -> Result<Vec<Result<Image>>> {
