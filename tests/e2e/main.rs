@@ -24,6 +24,7 @@ mod model;
 mod network;
 mod nsexec;
 mod odd_images;
+mod options;
 mod output;
 mod pause;
 mod policies;

@@ -30,12 +30,13 @@ mod template;
 mod vmm;
 mod volume;
 
-pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
+pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY, validate_hostname};
 pub use error::{BoxError, ErrorKind, Result};
 pub use event::{BoxEvent, EventKind, event_labels};
 pub use exec::{ExecRequest, TtySize};
 pub use guest::{
     Capability, CpuShare, GuestConfig, HostEntry, Limit, Tmpfs, Ulimit, capabilities, mount_point,
+    validate_sysctl,
 };
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use hook::Hook;

@@ -20,7 +20,7 @@ mod store;
 pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig, Step};
 pub use digest::Digest;
 pub use error::{ImageError, Result};
-pub use load::{Commit, Loaded};
+pub use load::{Commit, Loaded, check_instruction};
 pub use manifest::{Descriptor, Manifest, Platform};
 pub use reference::ImageRef;
 pub use registry::{
