@@ -12,6 +12,7 @@ mod doctor;
 mod events;
 mod exec;
 mod forms;
+mod full_disk;
 mod harness;
 mod health;
 mod images;

@@ -27,4 +27,4 @@ pub use registry::{
     Credentials, Keychain, PublicKey, Pull, PullEvent, Registries, RegistrySettings, VerifyPolicy, log_in,
 };
 pub use rootfs::{Layer, Limits, RootfsCache, build};
-pub use store::{Damage, Image, ImageStore, Lease, Pruned, Removed};
+pub use store::{Catalogue, Damage, Image, ImageStore, Lease, Pruned, Removed};

@@ -16,6 +16,7 @@ pub(crate) use blobs::Source;
 pub use bounds::Pruned;
 pub use fsck::Damage;
 pub use garbage::Removed;
+pub use names::Catalogue;
 pub(crate) use partial::Partial;
 
 use crate::manifest::{Descriptor, Index, Manifest, NodeKind, Platform, REF_NAME};
