@@ -8,6 +8,7 @@ mod bad_input;
 mod changes;
 mod confinement;
 mod cp;
+mod damage;
 mod doctor;
 mod events;
 mod exec;
