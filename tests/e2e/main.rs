@@ -6,6 +6,7 @@
 mod attacks;
 mod bad_input;
 mod changes;
+mod completion;
 mod confinement;
 mod cp;
 mod damage;

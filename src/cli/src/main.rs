@@ -8,6 +8,7 @@ mod boundary;
 mod box_args;
 mod box_row;
 mod commands;
+mod complete;
 mod console;
 mod detach;
 mod docker;
@@ -15,6 +16,8 @@ mod failure;
 mod file;
 mod guest_args;
 mod health_args;
+#[cfg(test)]
+mod manual;
 mod network_args;
 mod policy_args;
 mod progress;
