@@ -17,6 +17,9 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
     home.await_log("it", "1\n");
     assert_eq!(home.a3s(&["ps", "-q"]).run().ok(), id[..12]);
     home.a3s(&["rm", "it"]).run().refused(&["running", "rm -f"]);
+    home.a3s(&["rm", "nobody"]).run().refused(&["no such box: nobody"]);
+    let forced = home.a3s(&["rm", "-f", "nobody"]).run();
+    assert_eq!((forced.ok(), forced.stderr.contains("no such box: nobody")), (String::new(), true));
     assert_eq!(home.a3s(&["stop", "it"]).run().ok(), "it");
     let view = home.inspect("it");
     assert_eq!(view["state"], "stopped");
