@@ -15,8 +15,6 @@ const RUNNING: usize = 30;
 const MOST: f64 = 2.0;
 /// The commands, in the order in which they run.
 const COMMANDS: [&str; 6] = ["create", "run -d", "ps -a", "inspect", "stop", "rm"];
-/// Waits for its end without work, and goes at once when it is asked to.
-const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done";
 
 pub(super) fn run(rounds: usize) -> Result<()> {
     let programs = build::run_all()?;
@@ -48,7 +46,7 @@ pub(super) fn run(rounds: usize) -> Result<()> {
         let share = ratio(among, alone);
         writeln!(
             rows,
-            "| `{command}` | {:.1} ms | {:.1} ms | {share:.2} | {MOST:.2} |",
+            "| `{command}` | {:.2} ms | {:.2} ms | {share:.2} | {MOST:.2} |",
             ms(alone),
             ms(among)
         )?;
@@ -70,7 +68,9 @@ fn lives(
     let create = timed((0..created).map(|_| a3s(&["create", "busybox"])))?;
     let run = timed((0..running).map(|n| {
         let name = format!("r{n}");
-        a3s(&["run", "-d", "--name", &name, "--memory", "128m", "busybox", "sh", "-c", IDLE])
+        // It has no work, and goes at once when it is asked to.
+        let idle = ["--memory", "128m", "--stop-signal", "KILL", "busybox", "sleep", "100000"];
+        a3s(&[&["run", "-d", "--name", &name][..], &idle].concat())
     }))?;
     let all = listed(a3s, &[])?;
     ensure!(all.len() == created + running, "{} boxes are listed", all.len());
