@@ -15,6 +15,7 @@ mod events;
 mod exec;
 mod forms;
 mod full_disk;
+mod giving_back;
 mod harness;
 mod health;
 mod images;
