@@ -4,7 +4,7 @@
 //! here as soon as it is there, and means the same. Called before the command line is read.
 
 use crate::file::read_text;
-use a3s_box_core::{BoxError, ErrorKind, Result, nearest};
+use a3s_box_core::{BoxError, ErrorKind, Result, did_you_mean};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -122,8 +122,7 @@ impl File {
                 }
                 (_, None) => {
                     let names = known.iter().filter_map(|arg| arg.get_long()).chain([IMAGE, COMMAND]);
-                    let meant = nearest(name, names)
-                        .map_or_else(String::new, |name| format!("; did you mean {name:?}?"));
+                    let meant = did_you_mean(name, names);
                     let hint = "a box file has the long options of `a3s-box create`, `image` and `command`";
                     return Err(Fault::new(at, format!("unknown key {name:?}{meant}"), hint));
                 }

@@ -9,6 +9,11 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, n)| n)
 }
 
+/// What to add to a message about a `word` that is none of `names`; nothing where none of them is near.
+pub fn did_you_mean<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, names).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
 /// How many letters are to be put in, left out, replaced, or swapped with the next one.
 fn distance(left: &str, right: &str) -> usize {
     // Names are short; what is not, is near to none.
