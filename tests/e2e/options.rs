@@ -39,7 +39,9 @@ const WORDS: &[(&str, &[&str])] = &[
     ("start", &["none"]),
     ("stats", &["--no-stream"]),
     ("stop", &["none"]),
+    ("top", &["made"]),
     ("update", &["made"]),
+    ("version", &[]),
     ("volume create", &["vol"]),
     ("volume ls", &[]),
 ];
