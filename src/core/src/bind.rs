@@ -31,7 +31,10 @@ impl BindMount {
         }
         // A shell knows whose home is meant; here it is too late.
         if source.starts_with('~') {
-            return refuse(format!("{source:?} is no absolute path"), "leave the ~ to the shell, or use $HOME");
+            return refuse(
+                format!("{source:?} is no absolute path"),
+                "leave the ~ to the shell, or use $HOME",
+            );
         }
         let source = Path::new(source);
         if !source.is_absolute() {
@@ -103,8 +106,9 @@ impl Mount {
     /// `InvalidInput` for what makes no sense, `Unsupported` for other types.
     pub fn from_long(text: &str, here: &Path) -> Result<Self> {
         let refuse = |kind, message: String| {
-            Err(BoxError::new(kind, message)
-                .with_hint("write type=bind,source=/HOST,target=PATH[,readonly], or type=volume,source=NAME,…"))
+            Err(BoxError::new(kind, message).with_hint(
+                "write type=bind,source=/HOST,target=PATH[,readonly], or type=volume,source=NAME,…",
+            ))
         };
         let (mut source, mut target, mut read_only, mut bind) = (None, None, false, false);
         for part in text.split(',') {
@@ -191,13 +195,30 @@ mod tests {
         assert_eq!(short("/..:/src").unwrap(), bind("/", "/src", false, true));
         let mount = "type=bind,source=./a,target=/x,readonly";
         assert_eq!(long(mount).unwrap(), bind("/work/here/a", "/x", true, false));
-        for bad in ["", "/x", "data", "data:x", "data:/", "data:/proc", "data:/x:no", "data:/x:ro:y", "-a:/x", "a/b:/x"] {
+        for bad in [
+            "",
+            "/x",
+            "data",
+            "data:x",
+            "data:/",
+            "data:/proc",
+            "data:/x:no",
+            "data:/x:ro:y",
+            "-a:/x",
+            "a/b:/x",
+        ] {
             assert!(short(bad).is_err(), "{bad}");
         }
         for bad in ["~/home:/x", "/a:relative", "/a:/dev/x", "/a\0:/x"] {
             assert!(short(bad).is_err(), "{bad}");
         }
-        for bad in ["type=bind,src=a,dst=/b", "type=bind,src=/a", "type=volume,src=a", "dst=/x", "src=a,dst=/x,what=1"] {
+        for bad in [
+            "type=bind,src=a,dst=/b",
+            "type=bind,src=/a",
+            "type=volume,src=a",
+            "dst=/x",
+            "src=a,dst=/x,what=1",
+        ] {
             assert!(long(bad).is_err(), "{bad}");
         }
     }

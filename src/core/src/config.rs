@@ -1,8 +1,9 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BindMount, BoxError, Bytes, CpuShare, ErrorKind, GuestConfig, HealthConfig, KernelChoice, LogConfig,
-    MAX_BINDS, MAX_VOLUMES, NetworkConfig, RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice, VolumeMount,
+    AccelChoice, BindMount, BoxError, Bytes, CpuShare, ErrorKind, GuestConfig, HealthConfig, KernelChoice,
+    LogConfig, MAX_BINDS, MAX_VOLUMES, NetworkConfig, RestartPolicy, Result, RunPolicy, Signal, TeeConfig,
+    VmmChoice, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

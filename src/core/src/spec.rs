@@ -1,8 +1,8 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
 use crate::{
-    Accel, BindPoint, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig, NetSpec,
-    RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
+    Accel, BindPoint, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig,
+    NetSpec, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -89,7 +89,8 @@ impl Served {
         message.clear();
         message.resize(IN_HEADER, 0);
         reader.read_exact(message)?;
-        let length = whole(message).filter(|length| *length >= IN_HEADER).ok_or(io::ErrorKind::InvalidData)?;
+        let length =
+            whole(message).filter(|length| *length >= IN_HEADER).ok_or(io::ErrorKind::InvalidData)?;
         message.resize(length, 0);
         reader.read_exact(&mut message[IN_HEADER..])
     }

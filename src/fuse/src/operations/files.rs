@@ -59,32 +59,33 @@ impl Share {
         let new = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         for _ in 0..TRIES {
             // What is there already may be anything, so it is looked at before it is opened.
-            let (opened, fd, stat) = match rustix::fs::openat(&at, name, new | kept, Mode::from_raw_mode(mode & MODE)) {
-                Ok(opened) => {
-                    let (fd, stat) = self.find(&at, name)?;
-                    let ours = nodes::Key::of(&nodes::stat(&opened)?) == nodes::Key::of(&stat);
-                    if !ours {
-                        return Err(Errno::STALE);
-                    }
-                    (opened, fd, stat)
-                }
-                Err(Errno::EXIST) if !exclusive => match self.find(&at, name) {
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(errno),
-                    Ok((fd, stat)) => {
-                        let inode = Inode { fd: fd.into(), kind: nodes::kind(&stat) };
-                        if inode.kind == FileType::Directory {
-                            return Err(Errno::ISDIR);
+            let (opened, fd, stat) =
+                match rustix::fs::openat(&at, name, new | kept, Mode::from_raw_mode(mode & MODE)) {
+                    Ok(opened) => {
+                        let (fd, stat) = self.find(&at, name)?;
+                        let ours = nodes::Key::of(&nodes::stat(&opened)?) == nodes::Key::of(&stat);
+                        if !ours {
+                            return Err(Errno::STALE);
                         }
-                        let opened = self.reopen(&inode, kept)?;
-                        // It may have been cut short just now.
-                        let stat = nodes::stat(&opened)?;
-                        let fd = rustix::io::fcntl_dupfd_cloexec(&*inode.fd, 0)?;
                         (opened, fd, stat)
                     }
-                },
-                Err(errno) => return Err(errno),
-            };
+                    Err(Errno::EXIST) if !exclusive => match self.find(&at, name) {
+                        Err(Errno::NOENT) => continue,
+                        Err(errno) => return Err(errno),
+                        Ok((fd, stat)) => {
+                            let inode = Inode { fd: fd.into(), kind: nodes::kind(&stat) };
+                            if inode.kind == FileType::Directory {
+                                return Err(Errno::ISDIR);
+                            }
+                            let opened = self.reopen(&inode, kept)?;
+                            // It may have been cut short just now.
+                            let stat = nodes::stat(&opened)?;
+                            let fd = rustix::io::fcntl_dupfd_cloexec(&*inode.fd, 0)?;
+                            (opened, fd, stat)
+                        }
+                    },
+                    Err(errno) => return Err(errno),
+                };
             let node = self.nodes.tell(folder, name, fd, &stat)?;
             let handle = match self.handles.add(opened) {
                 Ok(handle) => handle,
@@ -164,13 +165,7 @@ impl Share {
         rustix::fs::fallocate(&self.handles.get(handle)?.fd, mode, offset, length)
     }
 
-    pub(crate) fn seek(
-        &self,
-        handle: u64,
-        offset: u64,
-        whence: u32,
-        reply: &mut Reply,
-    ) -> Result<(), Errno> {
+    pub(crate) fn seek(&self, handle: u64, offset: u64, whence: u32, reply: &mut Reply) -> Result<(), Errno> {
         // Data and holes alone are the file system's to find.
         let to = match whence {
             SEEK_DATA => SeekFrom::Data(offset),

@@ -115,7 +115,8 @@ impl Share {
     ) -> Result<(), Errno> {
         self.writable()?;
         let known = RenameFlags::NOREPLACE | RenameFlags::EXCHANGE;
-        let flags = RenameFlags::from_bits(flags).filter(|flags| known.contains(*flags)).ok_or(Errno::INVAL)?;
+        let flags =
+            RenameFlags::from_bits(flags).filter(|flags| known.contains(*flags)).ok_or(Errno::INVAL)?;
         let (from_at, to_at) = (self.nodes.folder(folder)?, self.nodes.folder(to_folder)?);
         // What stays out of reach cannot be moved into reach either.
         let (moved, stat) = self.find(&from_at, name)?;

@@ -29,7 +29,13 @@ impl Share {
         Ok((inode, format!("/proc/self/fd/{name}")))
     }
 
-    pub(crate) fn get_xattr(&self, node: u64, name: &CStr, size: usize, reply: &mut Reply) -> Result<(), Errno> {
+    pub(crate) fn get_xattr(
+        &self,
+        node: u64,
+        name: &CStr,
+        size: usize,
+        reply: &mut Reply,
+    ) -> Result<(), Errno> {
         allowed(name)?;
         let (_inode, path) = self.path_of(node)?;
         let mut value = vec![0; MAX_VALUE];

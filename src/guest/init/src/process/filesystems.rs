@@ -121,7 +121,11 @@ pub(crate) fn furnish(
     mounts.into_iter().try_for_each(|(path, inside)| match inside {
         Inside::Memory(tmpfs) => in_memory(tmpfs),
         Inside::Mounted(mounted) => {
-            if mounted.file { place_for_file(path)? } else { folder(path)? }
+            if mounted.file {
+                place_for_file(path)?
+            } else {
+                folder(path)?
+            }
             attach(mounted.mount.as_fd(), path).map_err(|e| failed(path, e))
         }
     })

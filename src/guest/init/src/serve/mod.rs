@@ -19,8 +19,8 @@ use crate::{nsexec, port};
 use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
-    BindInput, ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply, SetClockRequest,
-    ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
+    BindInput, ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply,
+    SetClockRequest, ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
 use std::io;
 use std::os::fd::OwnedFd;
