@@ -84,7 +84,7 @@ impl Share {
             handles: Handles::new(descriptors / 4),
             read_only,
             hidden,
-            proc: rustix::fs::open("/proc/self/fd", flags, Mode::empty())?,
+            proc: rustix::fs::openat(rustix::fs::CWD, "/proc/self/fd", flags, Mode::empty())?,
             owner: OnceLock::new(),
             us: Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() },
             begun: AtomicBool::new(false),

@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -67,8 +67,8 @@ pub(crate) async fn start(spec: &ShimSpec) -> Result<Option<Binds>, String> {
     let (mut server, streams) = spawn(spec, &roots).map_err(failed)?;
     let mut reason = String::new();
     let said = server.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-    match timeout(READY, said.take(MAX_REASON).read_to_string(&mut reason)).await {
-        Ok(Ok(_)) if reason == child::IS_READY => {
+    match timeout(READY, BufReader::new(said.take(MAX_REASON)).read_line(&mut reason)).await {
+        Ok(Ok(_)) if reason.trim_end() == child::IS_READY => {
             Ok(Some(Binds { server, streams, carrying: JoinSet::new() }))
         }
         Ok(Ok(_)) => Err(format!("cannot start the file server: {}", reason.trim())),
