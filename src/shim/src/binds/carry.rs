@@ -26,7 +26,7 @@ pub(super) async fn carry(link: Link, index: u32, server: UnixStream) {
 }
 
 async fn both_ways(link: &Link, index: u32, server: UnixStream) -> io::Result<()> {
-    let mut agent = Channel::over(link.open().await?).await?.agent();
+    let mut agent = Channel::wide_over(link.open().await?).await?.agent();
     let (to_guest, inputs) = mpsc::channel(AHEAD);
     // There is room: the channel is new.
     drop(to_guest.try_send(BindInput { kind: Some(bind_input::Kind::Bind(index)) }));

@@ -56,6 +56,10 @@ impl Binds {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)?.take()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Told when all are to end.
     pub(crate) fn quit(&self) -> watch::Receiver<bool> {
         self.quit.subscribe()

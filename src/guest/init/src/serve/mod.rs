@@ -16,12 +16,12 @@ use crate::process::{Container, Forked, Process, Started};
 use crate::reap::{Ended, Reaper};
 use crate::stream::Stream;
 use crate::{nsexec, port};
-use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
     BindInput, ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply,
     SetClockRequest, ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
+use a3s_box_agent::{MAX_MESSAGE, Window};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -59,7 +59,7 @@ pub(crate) async fn run(
     ways: port::Ways,
 ) -> io::Error {
     match begin(times, inside, main, signals) {
-        Ok(guest) => port::serve_host(ways, guest).await,
+        Ok((guest, window)) => port::serve_host(ways, guest, window).await,
         Err(error) => error,
     }
 }
@@ -69,11 +69,12 @@ fn begin(
     inside: (Container, Binds),
     main: Forked,
     signals: OwnedFd,
-) -> io::Result<AgentServer<Service>> {
+) -> io::Result<(AgentServer<Service>, Window)> {
     let reaper = Reaper::default();
     let process = Process::watch(main, &reaper)?;
     tokio::spawn(reaper.clone().run(Stream::new(signals)?));
     let (container, binds) = inside;
+    let window = if binds.is_empty() { Window::Usual } else { Window::Wide };
     let guest = Arc::new(Guest {
         container,
         reaper,
@@ -89,7 +90,7 @@ fn begin(
     tokio::spawn(hello::note_start(Arc::clone(&guest)));
     tokio::spawn(shutdown::when_forgotten(Arc::clone(&guest)));
     nsexec::serve(Arc::clone(&guest))?;
-    Ok(AgentServer::new(Service(guest)).max_decoding_message_size(MAX_REQUEST))
+    Ok((AgentServer::new(Service(guest)).max_decoding_message_size(MAX_REQUEST), window))
 }
 
 impl Guest {
