@@ -22,6 +22,8 @@ pub(crate) const UPPER: &str = "/upper";
 const TOOLS: &str = "/tools";
 /// What the box's network has in place of the image's own.
 const NETWORK: &str = "/network";
+/// With this a file system tells its disk what it no longer holds, and the host has that room again.
+pub(super) const DISCARD: &str = "discard";
 /// The cgroup of everything in the box.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup/box";
 
@@ -58,7 +60,7 @@ pub(super) fn root(lower: &str, upper: Option<&str>, names: &Names<'_>) -> Resul
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount(lower, LOWER, "erofs", flags, "")?;
     match upper {
-        Some(disk) => mount(disk, UPPER, "ext4", MountFlags::NODEV, "")?,
+        Some(disk) => mount(disk, UPPER, "ext4", MountFlags::NODEV, DISCARD)?,
         None => mount("tmpfs", UPPER, "tmpfs", MountFlags::NODEV, "mode=755")?,
     }
     writable_layer().stage("prepare the writable layer")?;
