@@ -225,6 +225,19 @@ fn no_box_gets_out_of_its_folder() {
     assert_eq!(home.a3s(&["logs", "swapped"]).run().ok(), "up");
 }
 
+/// The file server of a box: the shim's child of that name.
+fn server(home: &Home, name: &str) -> Pid {
+    let shim = format!("PPid:\t{}\n", home.pid(name, "shim").unwrap());
+    let is = |pid: &i32| {
+        let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        read("cmdline").starts_with(b"a3s-box-files\0")
+            && String::from_utf8_lossy(&read("status")).contains(&shim)
+    };
+    let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+    let found = names.filter_map(|name| name.to_str()?.parse().ok()).find(is);
+    Pid::from_raw(found.expect("a file server")).unwrap()
+}
+
 #[test]
 fn a_file_server_that_dies_takes_nothing_but_its_files_along() {
     let (home, shared) = (Home::new(), Shared::new());
@@ -233,10 +246,7 @@ fn a_file_server_that_dies_takes_nothing_but_its_files_along() {
         "exec 3>/s/open; echo up; while cat /s/f >/dev/null 2>&1; do :; done; echo lost; sleep 100000";
     home.start("b", &["-v", &shared.to("/s"), "--init"], script);
     home.await_log("b", "up");
-    let server =
-        home.processes().into_iter().find(|line| line.contains("a3s-box-files")).expect("a file server");
-    let pid = server.split(':').next().unwrap().parse().ok().and_then(Pid::from_raw).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
+    kill_process(server(&home, "b"), Signal::KILL).unwrap();
     home.await_log("b", "lost");
     let told = home.a3s(&["exec", "b", "sh", "-c", "ls /s 2>&1; echo still here"]).run().ok();
     assert!(told.contains("not connected") && told.ends_with("still here"), "{told}");
@@ -246,10 +256,7 @@ fn a_file_server_that_dies_takes_nothing_but_its_files_along() {
     assert_eq!(home.exec("b", "cat /s/f"), "x");
 
     // One that hangs holds up whoever asks, and not the end of the box.
-    let server =
-        home.processes().into_iter().find(|line| line.contains("a3s-box-files")).expect("a file server");
-    let pid = server.split(':').next().unwrap().parse().ok().and_then(Pid::from_raw).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    kill_process(server(&home, "b"), Signal::STOP).unwrap();
     home.exec("b", "cat /s/nothing 2>/dev/null & sleep 0.2; echo not held up");
     home.a3s(&["stop", "-t", "1", "b"]).run().ok();
     home.a3s(&["rm", "b"]).run().ok();

@@ -250,8 +250,8 @@ fn inodes_outlast_their_descriptors() {
     // What loses its name while the guest has it stays.
     let folder = guest.lookup(ROOT, "d50").unwrap().node;
     guest.named(opcode::UNLINK, folder, &[], "f").unwrap();
-    for n in 60..100 {
-        guest.stat(nodes[n]).unwrap();
+    for node in &nodes[60..] {
+        guest.stat(*node).unwrap();
     }
     assert_eq!(guest.stat(nodes[50]).unwrap().0, 2);
     // What is forgotten is gone.
