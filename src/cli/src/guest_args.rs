@@ -13,7 +13,7 @@ pub(crate) struct GuestArgs {
     /// volume has one writer at a time
     #[arg(short, long, value_name = "SOURCE:PATH[:ro]")]
     volume: Vec<String>,
-    /// Mount a volume or something of the host, as type=volume|bind,source=SOURCE,target=PATH[,readonly]
+    /// Mount a volume or something of the host, as `type=volume|bind,source=SOURCE,target=PATH[,readonly]`
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,
     /// Make the root read-only; what is mounted in it is not
