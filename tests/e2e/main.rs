@@ -5,6 +5,7 @@
 
 mod attacks;
 mod bad_input;
+mod binds;
 mod box_file;
 mod changes;
 mod completion;
