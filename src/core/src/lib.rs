@@ -40,8 +40,8 @@ pub use moment::parse_moment;
 pub use name::BoxName;
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
-    NetRule, NetSpec, NetSubject, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
-    PortMapping, Ports, RuleTarget, Transport, Verdict,
+    NetRule, NetSpec, NetSubject, NetTrust, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
+    PortMapping, Ports, RuleTarget, Secret, SecretHost, SecretSource, Transport, Verdict,
 };
 pub use policy::{BackOff, RestartPolicy, RunPolicy};
 pub use probe::{HostProbe, KvmVerdict};

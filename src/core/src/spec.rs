@@ -1,7 +1,7 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
 use crate::{
-    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, LogConfig, NetSpec, RunPolicy,
+    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, LogConfig, NetSpec, NetTrust, RunPolicy,
     Signal, Vmm,
 };
 use serde::{Deserialize, Serialize};
@@ -99,4 +99,7 @@ pub struct BootSpec {
     pub upper: Upper,
     /// The container process.
     pub process: ExecRequest,
+    /// Whom the box is to believe, where its network puts secrets into what it sends.
+    #[serde(default)]
+    pub trust: Option<NetTrust>,
 }

@@ -8,6 +8,7 @@ mod ports;
 mod publish;
 mod record;
 mod rule;
+mod secret;
 mod spec;
 
 pub use cidr::Cidr;
@@ -17,4 +18,5 @@ pub use ports::Ports;
 pub use publish::{PortMapping, Transport};
 pub use record::{NetCounters, NetRecord, NetSubject, NetWay};
 pub use rule::{NamePattern, NetDefault, NetPolicy, NetRule, RuleTarget, Verdict};
-pub use spec::{NeighbourSpec, NetAddresses, NetLimits, NetSpec, NetworkMembership};
+pub use secret::{Secret, SecretHost, SecretSource};
+pub use spec::{NeighbourSpec, NetAddresses, NetLimits, NetSpec, NetTrust, NetworkMembership};

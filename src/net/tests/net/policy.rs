@@ -413,7 +413,7 @@ fn the_policy_explains_itself() {
             port,
             transport: a3s_box_core::Transport::Tcp,
         };
-        let answers = a3s_box_net::explain(&policy, &question);
+        let answers = a3s_box_net::explain(&policy, &[], &question);
         let text: Vec<String> =
             answers.into_iter().map(|a| format!("{}: {}", a.decision.rule, a.decision.reason)).collect();
         text.join("; ")
