@@ -1,12 +1,14 @@
 //! The options that `run` and `create` share, and the configuration that they mean.
 
+use crate::docker;
 use crate::file::read_text;
+use crate::guest_args::GuestArgs;
 use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use crate::policy_args::PolicyArgs;
 use a3s_box_core::{
-    AccelChoice, BoxConfig, BoxError, BoxName, Bytes, ErrorKind, KernelChoice, Result, SevSnpGeneration,
-    Signal, TeeConfig, VmmChoice,
+    AccelChoice, BoxConfig, BoxName, Bytes, CpuShare, KernelChoice, Result, SevSnpGeneration, Signal,
+    TeeConfig, VmmChoice,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -46,9 +48,10 @@ pub(crate) struct BoxArgs {
     /// Host name inside the box; the box's short id when absent
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Number of vCPUs; what the image asks for when absent, else 1
+    /// Number of CPUs, such as 2 or 0.5, which is one vCPU for half of the time; what the image asks for when absent,
+    /// else 1
     #[arg(long, value_name = "N")]
-    cpus: Option<u32>,
+    cpus: Option<CpuShare>,
     /// Memory of the guest; what the image asks for when absent, else 512m
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<Bytes>,
@@ -59,6 +62,8 @@ pub(crate) struct BoxArgs {
     /// Keep the writable layer in the guest's memory
     #[arg(long)]
     ephemeral: bool,
+    #[command(flatten)]
+    guest: GuestArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -71,9 +76,6 @@ pub(crate) struct BoxArgs {
     /// Signal that `stop` sends
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
-    /// `no-new-privileges` makes set-uid programs in the box be without effect
-    #[arg(long, value_name = "OPTION")]
-    security_opt: Vec<String>,
     /// VMM: auto, krun or qemu
     #[arg(long, env = "A3S_BOX_VMM", default_value = "auto", value_name = "VMM")]
     vmm: VmmChoice,
@@ -113,6 +115,7 @@ impl BoxArgs {
     /// What was asked for, over `defaults`.
     pub(crate) fn config(self, defaults: BoxConfig) -> Result<(BoxConfig, Option<BoxName>)> {
         let (image, command) = split(self.image_and_command);
+        docker::refuse_option("run", &image)?;
         let mut config = BoxConfig { image, ..defaults };
         config.command = command;
         config.entrypoint = self.entrypoint.map(|e| if e.is_empty() { Vec::new() } else { vec![e] });
@@ -122,12 +125,15 @@ impl BoxArgs {
         config.hostname = self.hostname;
         config.tty = self.tty;
         config.interactive = self.interactive;
-        config.cpus = self.cpus.unwrap_or(config.cpus);
+        config.volumes = self.guest.volumes()?;
+        (config.guest, config.no_new_privs) = self.guest.config()?;
+        if let Some(share) = self.cpus {
+            config.set_cpus(share);
+        }
         config.memory = self.memory.unwrap_or(config.memory);
         config.disk = self.disk.unwrap_or(config.disk);
         config.ephemeral = self.ephemeral;
         config.auto_remove = self.rm;
-        config.no_new_privs = no_new_privs(&self.security_opt)?;
         config.network = self.network.config(config.network)?;
         config.health = self.health.config(config.health);
         config.log = config.log.with(&self.log_opt)?;
@@ -175,24 +181,6 @@ fn pair(text: &str) -> Option<String> {
         return Some(text.to_owned());
     }
     std::env::var(text).ok().map(|value| format!("{text}={value}"))
-}
-
-fn no_new_privs(options: &[String]) -> Result<bool> {
-    let mut on = false;
-    for option in options {
-        on = match option.as_str() {
-            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => true,
-            "no-new-privileges:false" | "no-new-privileges=false" => false,
-            _ => {
-                return Err(BoxError::new(
-                    ErrorKind::Unsupported,
-                    format!("unknown security option {option:?}"),
-                )
-                .with_hint("the one there is: no-new-privileges"));
-            }
-        };
-    }
-    Ok(on)
 }
 
 #[cfg(test)]

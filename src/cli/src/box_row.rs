@@ -1,7 +1,7 @@
 //! A box as `--format` sees it: fields called as Docker calls them.
 
 use crate::{table, time};
-use a3s_box_core::{BoxState, Bytes, ExitReason, NetworkMode, Transport};
+use a3s_box_core::{BoxState, Bytes, CpuShare, ExitReason, NetworkMode, RestartPolicy, Tmpfs, Transport};
 use a3s_box_runtime::{BoxSize, BoxView};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -127,10 +127,14 @@ fn dockers(view: &BoxView) -> Map<String, Value> {
             json!({"Status": word(health.state), "FailingStreak": health.failing_streak, "Log": log});
         map.insert("Health".into(), health);
     }
-    let most = match config.policy.restart {
-        a3s_box_core::RestartPolicy::OnFailure(most) => most.unwrap_or(0),
-        _ => 0,
-    };
+    let mounts: Vec<Value> = config
+        .volumes
+        .iter()
+        .map(|mount| {
+            json!({"Type": "volume", "Name": mount.volume, "Destination": mount.target, "Driver": "local",
+                "RW": !mount.read_only})
+        })
+        .collect();
     let (path, args) =
         record.process.args.split_first().map_or(("", &[][..]), |(path, args)| (path.as_str(), args));
     let value = json!({
@@ -155,19 +159,62 @@ fn dockers(view: &BoxView) -> Map<String, Value> {
             "Labels": record.labels,
             "StopSignal": record.stop_signal.to_string(),
         },
-        "HostConfig": {
-            "RestartPolicy": {"Name": config.policy.restart.name(), "MaximumRetryCount": most},
-            "AutoRemove": config.auto_remove,
-            "Memory": config.memory.0,
-            "NanoCpus": u64::from(config.cpus) * 1_000_000_000,
-            "NetworkMode": networks(view).first(),
-        },
+        "HostConfig": host_config(view),
+        "Mounts": mounts,
         "NetworkSettings": {"Ports": bindings(view)},
     });
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// How the box was asked for, as Docker's API tells it.
+fn host_config(view: &BoxView) -> Value {
+    let config = &view.record.config;
+    let guest = &config.guest;
+    let tmpfs: BTreeMap<&str, String> =
+        guest.tmpfs.iter().map(|tmpfs| (tmpfs.path.as_str(), options(tmpfs))).collect();
+    let value = |value: Option<u64>| value.map_or(json!(-1), |value| json!(value));
+    let ulimits: Vec<Value> = guest
+        .ulimits
+        .iter()
+        .map(|u| json!({"Name": u.name(), "Soft": value(u.soft), "Hard": value(u.hard)}))
+        .collect();
+    let security: Vec<&str> =
+        [(config.no_new_privs, "no-new-privileges"), (guest.unconfined, "seccomp=unconfined")]
+            .into_iter()
+            .filter_map(|(is, option)| is.then_some(option))
+            .collect();
+    let most = match config.policy.restart {
+        RestartPolicy::OnFailure(most) => most.unwrap_or(0),
+        _ => 0,
+    };
+    json!({
+        "RestartPolicy": {"Name": config.policy.restart.name(), "MaximumRetryCount": most},
+        "AutoRemove": config.auto_remove,
+        "Memory": config.memory.0,
+        "NanoCpus": u64::from(guest.cpu_limit.map_or(config.cpus * 1000, CpuShare::thousandths)) * 1_000_000,
+        "ReadonlyRootfs": guest.read_only,
+        "Tmpfs": tmpfs,
+        "ShmSize": guest.shm_size.unwrap_or(Bytes::mib(64)).0,
+        "Ulimits": ulimits,
+        "Sysctls": guest.sysctls,
+        "CapAdd": guest.cap_add,
+        "CapDrop": guest.cap_drop,
+        "SecurityOpt": security,
+        "ExtraHosts": guest.hosts,
+        "GroupAdd": guest.groups,
+        "Init": guest.init,
+        "PidsLimit": guest.pids,
+        "Privileged": false,
+        "NetworkMode": networks(view).first(),
+    })
+}
+
+/// The options of a tmpfs, as they are written after its path.
+fn options(tmpfs: &Tmpfs) -> String {
+    tmpfs.to_string().strip_prefix(&format!("{}:", tmpfs.path)).unwrap_or_default().to_owned()
 }
 
 /// Published ports as Docker's API tells them.

@@ -1,7 +1,10 @@
 //! The command line against Docker's: what is the same, what differs and how, what is absent and why. A part of
 //! `docs/cli.md`, worked out from the definition of the command line and from what Docker has (its reference, 28.x).
 
+use a3s_box_core::{BoxError, ErrorKind, Result};
+#[cfg(test)]
 use clap::{Arg, Command};
+#[cfg(test)]
 use std::fmt::Write;
 
 /// Docker's commands, what each is called here, and its options.
@@ -93,6 +96,7 @@ const BOX: &str = of_a_box!();
 const BOX_RUN: &str = of_a_box!(" detach detach-keys sig-proxy");
 
 /// What is there and means something else, of which commands (`*` for all).
+#[cfg(test)]
 const DIFFERENT: &[(&str, &str, &str)] = &[
     (
         "*",
@@ -100,9 +104,21 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
         "`none`, `default` or networks of boxes; `host` and `container:` would end the boundary",
     ),
     ("*", "publish", "on the loopback address unless another is given"),
-    ("*", "security-opt", "`no-new-privileges` alone; a box has its own kernel"),
+    (
+        "*",
+        "security-opt",
+        "`no-new-privileges`, `seccomp=unconfined` and `seccomp=builtin`; a box has its own kernel",
+    ),
     ("*", "memory", "the guest's whole memory, settled at the start; 512m by default"),
-    ("*", "cpus", "vCPUs, a whole number; 1 by default"),
+    ("*", "cpus", "as many vCPUs as that takes, and their share of time; 1 by default"),
+    ("*", "mount", "`type=volume` alone"),
+    ("*", "volume", "volumes alone, with one writer at a time; what the image has there is not copied"),
+    ("*", "sysctl", "also of the whole kernel, which is the box's own; none that names a program"),
+    ("*", "add-host", "without `host-gateway`"),
+    ("volume prune", "all", "needed: all volumes have names"),
+    ("volume prune", "force", "nothing is asked in any case"),
+    ("volume create", "driver", "`local` alone"),
+    ("volume create", "opt", "`size=SIZE` alone"),
     ("*", "health-cmd", "also from the image's label `a3s.box.healthcheck`"),
     ("ps", "filter", "also `restart` and `until`; no `volume` and `is-task`"),
     ("ps", "format", "also `.VMM`; states are `stopped` and `failed`, not `exited` and `dead`"),
@@ -158,6 +174,7 @@ const ABSENT: &[(&str, &str)] = &[
 ];
 
 /// Docker's commands that are not here, and why.
+#[cfg(test)]
 const NO_COMMAND: &[(&str, &str)] = &[
     (
         "build, buildx, builder",
@@ -173,6 +190,7 @@ const NO_COMMAND: &[(&str, &str)] = &[
 ];
 
 /// The section. `cli` is the whole definition.
+#[cfg(test)]
 pub(crate) fn section(cli: &Command) -> String {
     let mut text =
         "## Against Docker\n\nOptions by their long names. What is the same has the same short name, \
@@ -228,15 +246,51 @@ pub(crate) fn section(cli: &Command) -> String {
     text
 }
 
+#[cfg(test)]
 fn find<'a>(cli: &'a Command, path: &str) -> Option<&'a Command> {
     path.split(' ').try_fold(cli, |command, name| command.find_subcommand(name))
 }
 
+#[cfg(test)]
 fn has(command: &Command, option: &str) -> bool {
     command.get_arguments().any(|arg: &Arg| {
         arg.get_long() == Some(option)
             || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&option))
     })
+}
+
+/// Why `command` has no `option` of Docker's; none where Docker has none either.
+pub(crate) fn why_absent(command: &str, option: &str) -> Option<&'static str> {
+    let option = option.strip_prefix("--")?.split('=').next()?;
+    let (.., dockers) = COMMANDS.iter().find(|(_, ours, _)| *ours == command)?;
+    let among = |names: &str| names.split_whitespace().any(|name| name == option);
+    let why = ABSENT.iter().find(|(_, names)| among(names)).map_or("not there yet", |(why, _)| why);
+    among(dockers).then_some(why)
+}
+
+/// Refuses an option where `command` takes the name of an image or a box.
+///
+/// # Errors
+/// `Unsupported` for one of Docker's that is not here, `InvalidInput` for one that nobody has.
+pub(crate) fn refuse_option(command: &str, word: &str) -> Result<()> {
+    if !word.starts_with('-') {
+        return Ok(());
+    }
+    Err(match why_absent(command, word) {
+        Some(why) => BoxError::new(ErrorKind::Unsupported, format!("no {word} here: {why}")),
+        None => BoxError::new(ErrorKind::InvalidInput, format!("unknown option {word}")),
+    }
+    .with_hint(format!("see `a3s-box {command} --help`")))
+}
+
+#[test]
+fn whoever_asks_for_what_docker_has_is_told_why_it_is_not_here() {
+    assert!(why_absent("run", "--privileged").unwrap().contains("boundary"));
+    assert!(why_absent("create", "--device=/dev/x").unwrap().contains("boundary"));
+    assert_eq!(why_absent("run", "--nonsense"), None);
+    assert_eq!(why_absent("ps", "--privileged"), None);
+    assert!(refuse_option("run", "alpine").is_ok());
+    assert!(refuse_option("run", "-x").unwrap_err().to_string().contains("unknown option -x"));
 }
 
 #[test]

@@ -10,10 +10,10 @@ mod box_row;
 mod commands;
 mod console;
 mod detach;
-#[cfg(test)]
 mod docker;
 mod failure;
 mod file;
+mod guest_args;
 mod health_args;
 mod network_args;
 mod policy_args;

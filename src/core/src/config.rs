@@ -1,8 +1,8 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, ErrorKind, HealthConfig, KernelChoice, LogConfig, NetworkConfig,
-    RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice,
+    AccelChoice, BoxError, Bytes, CpuShare, ErrorKind, GuestConfig, HealthConfig, KernelChoice, LogConfig,
+    MAX_VOLUMES, NetworkConfig, RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,6 +60,12 @@ pub struct BoxConfig {
     pub kernel: KernelChoice,
     /// What the processor is to keep from the host.
     pub tee: Option<TeeConfig>,
+    /// Its volumes.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
+    /// What it finds inside.
+    #[serde(default)]
+    pub guest: GuestConfig,
     /// Its network.
     #[serde(default)]
     pub network: NetworkConfig,
@@ -103,6 +109,8 @@ impl BoxConfig {
             accel: AccelChoice::Auto,
             kernel: KernelChoice::Auto,
             tee: None,
+            volumes: Vec::new(),
+            guest: GuestConfig::default(),
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
             log: LogConfig::default(),
@@ -110,6 +118,12 @@ impl BoxConfig {
             labels: BTreeMap::new(),
             boot_timeout: None,
         }
+    }
+
+    /// Gives it `share` of CPUs: as many vCPUs as that takes, and no more time than it says.
+    pub fn set_cpus(&mut self, share: CpuShare) {
+        self.cpus = share.vcpus();
+        self.guest.cpu_limit = share.limit();
     }
 
     /// Refuses figures and words that make no sense, before anything is made.
@@ -164,6 +178,22 @@ impl BoxConfig {
         for word in words {
             if word.contains('\0') {
                 return refuse(format!("{word:?} holds a NUL byte"), "Linux cannot pass it on".into());
+            }
+        }
+        self.guest.validate()?;
+        if self.volumes.len() > MAX_VOLUMES {
+            return refuse(
+                format!("{} volumes are too many for one box", self.volumes.len()),
+                format!("at most {MAX_VOLUMES}"),
+            );
+        }
+        for (index, mount) in self.volumes.iter().enumerate() {
+            if self.volumes[..index].iter().any(|other| other.volume == mount.volume) {
+                return refuse(format!("volume {} is mounted twice", mount.volume), "mount it once".into());
+            }
+            let taken = self.volumes[..index].iter().any(|other| other.target == mount.target);
+            if taken || self.guest.tmpfs.iter().any(|tmpfs| tmpfs.path == mount.target) {
+                return refuse(format!("two file systems at {}", mount.target), "mount one of them".into());
             }
         }
         self.network.validate()?;

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod event;
 mod exec;
+mod guest;
 mod health;
 mod hook;
 mod id;
@@ -26,11 +27,15 @@ mod spec;
 mod state;
 mod tee;
 mod vmm;
+mod volume;
 
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
 pub use error::{BoxError, ErrorKind, Result};
 pub use event::{BoxEvent, EventKind, event_labels};
 pub use exec::{ExecRequest, TtySize};
+pub use guest::{
+    Capability, CpuShare, GuestConfig, HostEntry, Limit, Tmpfs, Ulimit, capabilities, mount_point,
+};
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use hook::Hook;
 pub use id::{BoxId, HostProcess};
@@ -52,3 +57,4 @@ pub use spec::{BootSpec, ShimSpec, Upper, Wake};
 pub use state::BoxState;
 pub use tee::{SevSnpGeneration, TeeConfig, TeeGap, TeeNotSupported};
 pub use vmm::{Accel, AccelChoice, Capabilities, Kernel, KernelChoice, Vmm, VmmChoice};
+pub use volume::{MAX_VOLUMES, VolumeDisk, VolumeMount, VolumeName, volume_serial};

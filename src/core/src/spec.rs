@@ -1,8 +1,8 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
 use crate::{
-    Accel, BoxId, BoxName, Bytes, ExecRequest, HealthCheck, Hook, Kernel, LogConfig, NetSpec, NetTrust, RunPolicy,
-    Signal, Vmm,
+    Accel, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig, NetSpec,
+    NetTrust, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +54,9 @@ pub struct ShimSpec {
     pub rootfs: PathBuf,
     /// The writable layer's disk, where `boot.upper` is a disk.
     pub upper: Option<PathBuf>,
+    /// The disks of its volumes, as many as `boot.volumes`.
+    #[serde(default)]
+    pub volumes: Vec<VolumeDisk>,
     /// Where guests are kept that have booted and can be gone on from; the shims share the folder.
     pub templates: PathBuf,
     /// Milliseconds from the VMM's start to a running container process.
@@ -97,6 +100,12 @@ pub struct BootSpec {
     pub hostname: String,
     /// Where writes go.
     pub upper: Upper,
+    /// Its volumes; each is the block device with the serial `volumeN`, counted from 0.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
+    /// What the box finds inside.
+    #[serde(default)]
+    pub guest: GuestConfig,
     /// The container process.
     pub process: ExecRequest,
     /// Whom the box is to believe, where its network puts secrets into what it sends.

@@ -86,6 +86,11 @@ impl Home {
         self.0.join("networks")
     }
 
+    /// Disks with names, which outlive boxes.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.0.join("volumes")
+    }
+
     /// Guests that have booted, which boxes go on from.
     pub(crate) fn templates(&self) -> PathBuf {
         self.0.join("templates")

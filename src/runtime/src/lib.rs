@@ -20,6 +20,7 @@ mod preflight;
 mod settings;
 mod state;
 mod sys;
+mod volumes;
 
 pub use a3s_box_net::Explanation;
 pub use engine::{
@@ -33,3 +34,4 @@ pub use home::Home;
 pub use networks::NetworkView;
 pub use preflight::{Check, Health};
 pub use state::{BoxRecord, ImagePin};
+pub use volumes::VolumeView;

@@ -3,6 +3,7 @@
 use crate::box_args::{environment, split};
 use crate::console::{self, Detached, RawMode};
 use crate::detach::{self, DetachKeys};
+use crate::docker;
 use crate::failure::exit_code;
 use crate::stream::{self, Target};
 use a3s_box_core::{BoxError, ErrorKind, Result};
@@ -49,6 +50,7 @@ impl Exec {
                 .with_hint("leave -t out where input comes from a file or a pipe"));
         }
         let (name, args) = split(self.box_and_command);
+        docker::refuse_option("exec", &name)?;
         let config = ExecConfig {
             args,
             env: environment(&self.env, &self.env_file)?,

@@ -47,6 +47,7 @@ mod top;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use a3s_box_core::{BoxError, Result};
@@ -120,6 +121,8 @@ pub(crate) enum Command {
     Net(net::Net),
     /// Make and remove networks on which boxes meet
     Network(network::Network),
+    /// Make and remove volumes, which outlive boxes
+    Volume(volume::Volume),
     /// List images
     Images(images::Images),
     /// Pull an image from a registry
@@ -207,6 +210,7 @@ impl Command {
             Self::Port(command) => command.run(&engine),
             Self::Net(command) => command.run(&engine),
             Self::Network(command) => block_on(command.run(&engine)),
+            Self::Volume(command) => block_on(command.run(&engine)),
             Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
             Self::Info(command) => command.run(&engine),

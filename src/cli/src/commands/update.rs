@@ -1,6 +1,6 @@
 //! `update`: changes what holds for boxes.
 
-use a3s_box_core::{BoxError, Bytes, ErrorKind, RestartPolicy, Result};
+use a3s_box_core::{BoxError, Bytes, CpuShare, ErrorKind, RestartPolicy, Result};
 use a3s_box_runtime::{BoxUpdate, Engine};
 use clap::Args;
 
@@ -18,9 +18,9 @@ pub(crate) struct Update {
     /// Memory of the guest, of boxes that do not run
     #[arg(short, long, value_name = "SIZE")]
     memory: Option<Bytes>,
-    /// Number of vCPUs, of boxes that do not run
+    /// Number of CPUs, such as 2 or 0.5, of boxes that do not run
     #[arg(long, value_name = "N")]
-    cpus: Option<u32>,
+    cpus: Option<CpuShare>,
     /// Boxes, by name or id
     #[arg(required = true, value_name = "BOX")]
     boxes: Vec<String>,

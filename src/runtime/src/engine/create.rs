@@ -57,6 +57,7 @@ impl Engine {
         store.resolve(&pin.digest)?;
         let networks = Networks::of(&self.home);
         config.network.networks.iter().try_for_each(|network| networks.check(network))?;
+        self.make_volumes(&config)?;
         let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
         let id = BoxId::from_bytes(random()?);
         let creator = config.auto_remove.then(host::myself).flatten();

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::image::in_use;
+use super::volume::views;
 use crate::state::{State, look};
 use a3s_box_core::{BoxError, Result};
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub struct Usage {
 }
 
 impl Engine {
-    /// What images, rootfs images, boxes and templates take up.
+    /// What images, rootfs images, boxes, volumes and templates take up.
     ///
     /// # Errors
     /// Those of reading the state directory.
@@ -63,7 +64,17 @@ impl Engine {
             templates(&dir).map_err(|e| BoxError::io(format!("cannot read {}", dir.display()), e))?;
         // A box that has gone on from one does not need it any more.
         let templates = Usage { kind: "templates", total, active: 0, size, reclaimable: size };
-        Ok(vec![images, caches, boxes, templates])
+        let mut volumes = Usage { kind: "volumes", total: 0, active: 0, size: 0, reclaimable: 0 };
+        for volume in views(&self.home, &state)? {
+            volumes.total += 1;
+            volumes.size += volume.used;
+            if volume.boxes.is_empty() {
+                volumes.reclaimable += volume.used;
+            } else {
+                volumes.active += 1;
+            }
+        }
+        Ok(vec![images, caches, boxes, volumes, templates])
     }
 }
 

@@ -45,6 +45,7 @@ mod tag;
 mod top;
 mod unpause;
 mod update;
+mod volume;
 mod wait;
 
 pub use attach::{Attachment, RunEnd, RunEvent};
@@ -63,7 +64,7 @@ pub use logs::LogRange;
 pub use prune::PrunedBoxes;
 pub use ps::BoxSize;
 pub use pull::PullOptions;
-pub(crate) use start::mkfs_path;
+pub(crate) use start::{copy_sparse, mkfs_path};
 pub use stats::BoxStats;
 pub use top::ProcessInfo;
 pub use update::BoxUpdate;

@@ -5,6 +5,7 @@ use crate::events::event;
 use crate::host;
 use crate::networks::Networks;
 use crate::state::{BoxRecord, State, look};
+use crate::volumes::Volumes;
 use a3s_box_core::{BoxError, BoxId, EventKind, Result};
 use std::collections::HashSet;
 use std::io;
@@ -53,6 +54,7 @@ impl Engine {
         Networks::of(&self.home).sweep(|network, name| {
             records.values().any(|r| r.name == *name && r.config.network.networks.contains(network))
         })?;
+        Volumes::of(&self.home).sweep()?;
         a3s_box_files::sweep(self.home.path())
             .and_then(|()| a3s_box_files::sweep(&self.home.disks()))
             .map_err(|e| BoxError::io(format!("cannot tidy {}", self.home.path().display()), e))

@@ -7,9 +7,12 @@ use crate::home::BoxFolder;
 use crate::preflight::{self, Facts, Rung};
 use crate::settings::Settings;
 use crate::state::{BoxRecord, State, look};
+use crate::volumes::Volumes;
 use crate::{host, sys};
 use a3s_box_agent::socket;
-use a3s_box_core::{BootSpec, BoxError, Bytes, ErrorKind, Hook, NetSpec, Result, ShimSpec, TtySize, Upper};
+use a3s_box_core::{
+    BootSpec, BoxError, Bytes, ErrorKind, Hook, NetSpec, Result, ShimSpec, TtySize, Upper, VolumeDisk,
+};
 use a3s_box_files::{Lock, Scratch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -66,9 +69,10 @@ impl Engine {
             status.vmm.map(|vmm| host::kill(vmm, LEAVE));
         }
         seen.note_cut_short(&state, &self.home, &record);
+        let volumes = Volumes::of(&self.home).attach(&self.home, &state, &record)?;
         let network = net::spec(&self.home, &record, &settings)?;
         let hooks = settings.hooks(&self.home)?;
-        let spec = spec(&self.home, &record, files, (rootfs, upper), tty, network, hooks);
+        let spec = spec(&self.home, &record, files, (rootfs, upper, volumes), tty, network, hooks);
         self.launch(&shim, &folder, &spec)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
@@ -131,7 +135,7 @@ impl Engine {
     }
 
     /// An empty ext4 disk of `size`, formatted once and kept.
-    fn empty_disk(&self, size: Bytes) -> Result<PathBuf> {
+    pub(super) fn empty_disk(&self, size: Bytes) -> Result<PathBuf> {
         let path = self.home.disks().join(format!("ext4-{}-v1.img", size.0));
         if path.exists() {
             return Ok(path);
@@ -176,7 +180,7 @@ fn spec(
     home: &Home,
     record: &BoxRecord,
     files: GuestFiles,
-    (rootfs, upper): (PathBuf, Option<PathBuf>),
+    (rootfs, upper, volumes): (PathBuf, Option<PathBuf>, Vec<VolumeDisk>),
     tty: Option<TtySize>,
     network: Option<NetSpec>,
     hooks: Vec<Hook>,
@@ -202,12 +206,15 @@ fn spec(
         templates: home.templates(),
         boot_timeout_ms: preflight::boot_timeout_ms(&record.config, record.accel),
         stop_signal: record.stop_signal,
-        discard: record.config.auto_remove,
+        discard: record.config.auto_remove && volumes.iter().all(|volume| volume.read_only),
+        volumes,
         health: record.health.clone(),
         log: record.config.log,
         boot: BootSpec {
             hostname: record.config.hostname.clone().unwrap_or_else(|| record.id.short().to_owned()),
             upper: if upper.is_some() { Upper::Disk } else { Upper::Tmpfs },
+            volumes: record.config.volumes.clone(),
+            guest: record.config.guest.clone(),
             process,
         },
         upper,
@@ -216,7 +223,7 @@ fn spec(
 }
 
 /// Copies the data of `from` and leaves its holes.
-fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
+pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
     let end = from.metadata()?.len();
     to.set_len(end)?;
     let (mut from, mut to) = (from, to);

@@ -6,7 +6,7 @@ use crate::preflight::{Facts, Rung};
 use crate::state::{BoxRecord, State, look};
 use a3s_box_agent::proto::shim::UpdateRequest;
 use a3s_box_agent::shim_client;
-use a3s_box_core::{BoxError, Bytes, ErrorKind, EventKind, RestartPolicy, Result};
+use a3s_box_core::{BoxError, Bytes, CpuShare, ErrorKind, EventKind, RestartPolicy, Result};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -23,8 +23,8 @@ pub struct BoxUpdate {
     pub idle_timeout: Option<Option<u32>>,
     /// The guest's memory, of a box that does not run.
     pub memory: Option<Bytes>,
-    /// vCPUs, of a box that does not run.
-    pub cpus: Option<u32>,
+    /// CPUs, of a box that does not run.
+    pub cpus: Option<CpuShare>,
 }
 
 impl Engine {
@@ -49,7 +49,9 @@ impl Engine {
             policy.timeout = update.timeout.unwrap_or(policy.timeout);
             policy.idle_timeout = update.idle_timeout.unwrap_or(policy.idle_timeout);
             config.memory = update.memory.unwrap_or(config.memory);
-            config.cpus = update.cpus.unwrap_or(config.cpus);
+            if let Some(share) = update.cpus {
+                config.set_cpus(share);
+            }
             config.validate()?;
             let rung = Rung { vmm: record.vmm, accel: record.accel, kernel: record.kernel };
             rung.recheck(&record.config, &facts)?;

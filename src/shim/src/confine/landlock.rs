@@ -21,10 +21,10 @@ const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urand
 pub(super) fn restrict(needs: &Needs<'_>) -> Result<(), RulesetError> {
     let mut rules = Rules::new()?;
     for file in needs.read {
-        (&mut rules.0).add_rule(PathBeneath::new(file, AccessFs::ReadFile))?;
+        (&mut rules.0).add_rule(PathBeneath::new(*file, AccessFs::ReadFile))?;
     }
     for file in needs.write {
-        (&mut rules.0).add_rule(PathBeneath::new(file, AccessFs::ReadFile | AccessFs::WriteFile))?;
+        (&mut rules.0).add_rule(PathBeneath::new(*file, AccessFs::ReadFile | AccessFs::WriteFile))?;
     }
     rules.kvm()?;
     rules.path(".", AccessFs::MakeSock)?;
@@ -50,6 +50,10 @@ pub(super) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Option<Owne
     }
     if let Some(upper) = &spec.upper {
         rules.path(upper, AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
+    for volume in &spec.volumes {
+        let read = BitFlags::from(AccessFs::ReadFile);
+        rules.path(&volume.path, if volume.read_only { read } else { read | AccessFs::WriteFile })?;
     }
     rules.kvm()?;
     Ok(rules.0.into())

@@ -21,9 +21,9 @@ const DESCRIPTORS: u64 = 512;
 /// What the process still needs.
 pub(crate) struct Needs<'a> {
     /// The files that it reads.
-    pub(crate) read: &'a [OwnedFd],
+    pub(crate) read: &'a [&'a OwnedFd],
     /// The files that it also writes.
-    pub(crate) write: &'a [OwnedFd],
+    pub(crate) write: &'a [&'a OwnedFd],
     /// How far it may grow a file.
     pub(crate) file_size: u64,
     /// The guest's memory.

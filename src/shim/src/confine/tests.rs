@@ -34,7 +34,7 @@ fn a_confined_vmm_can_do_what_it_needs_and_nothing_else() {
 fn inside() {
     let shared: OwnedFd = File::open("shared").unwrap().into();
     let mine: OwnedFd = File::options().read(true).write(true).open("mine").unwrap().into();
-    confine(&Needs { read: &[shared], write: &[mine], file_size: 10, memory: 64 << 20 }).unwrap();
+    confine(&Needs { read: &[&shared], write: &[&mine], file_size: 10, memory: 64 << 20 }).unwrap();
 
     // What a VMM does.
     std::thread::spawn(|| ()).join().unwrap();

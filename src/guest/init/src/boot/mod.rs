@@ -4,18 +4,22 @@
 
 mod devices;
 mod fatal;
+mod limits;
 mod mounts;
 mod network;
 mod told;
+mod volumes;
 
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, LOWER, UPPER, unmount_upper};
 pub(crate) use told::set_clock;
+pub(crate) use volumes::unmount_volumes;
 
-use crate::process::{Container, Forked, Parts};
+use crate::process::{Container, Forked, Parts, Volumes};
 use crate::{reap, serve};
-use a3s_box_core::{BootSpec, Upper};
+use a3s_box_core::{BootSpec, Upper, volume_serial};
 use fatal::Stage;
+use mounts::Names;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -78,19 +82,25 @@ fn start(
     resolver: Option<IpAddr>,
     init_us: u64,
 ) -> Result<(Times, Container, Forked), Fatal> {
-    let root = root(&spec, resolver)?;
+    limits::set(&spec.guest)?;
+    let (root, volumes) = root(&spec, resolver)?;
     let mounted_us = uptime_us();
-    let parts = Parts { hostname: spec.hostname, root, cgroup };
+    let parts = Parts { hostname: spec.hostname, root, cgroup, volumes, guest: spec.guest };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
     mounts::protect()?;
     Ok((Times { init_us, mounted_us }, container, main))
 }
 
-fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<OwnedFd, Fatal> {
-    let needed: &[&str] = match spec.upper {
-        Upper::Disk => &["rootfs", "upper"],
-        Upper::Tmpfs => &["rootfs"],
-    };
-    let disks = devices::find(needed)?;
-    mounts::root(&disks[0], disks.get(1).map(String::as_str), &spec.hostname, resolver)
+/// The box's root, and what is to be mounted in it.
+fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Volumes), Fatal> {
+    let serials: Vec<String> = (0..spec.volumes.len()).map(volume_serial).collect();
+    let mut needed = vec!["rootfs"];
+    needed.extend((spec.upper == Upper::Disk).then_some("upper"));
+    needed.extend(serials.iter().map(String::as_str));
+    let disks = devices::find(&needed)?;
+    let (own, of_volumes) = disks.split_at(disks.len() - serials.len());
+    let names = Names { hostname: &spec.hostname, hosts: &spec.guest.hosts, resolver };
+    let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names)?;
+    let mounts = volumes::open(&spec.volumes, of_volumes)?;
+    Ok((root, spec.volumes.iter().map(|volume| volume.target.clone()).zip(mounts).collect()))
 }

@@ -3,6 +3,7 @@
 
 use super::fatal::{Fatal, Stage};
 use crate::sys;
+use a3s_box_core::HostEntry;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -41,14 +42,19 @@ pub(super) fn cgroup() -> Result<OwnedFd, Fatal> {
     rustix::fs::open(CGROUP, flags, Mode::empty()).stage(STAGE)
 }
 
+/// The names that a box knows.
+pub(super) struct Names<'a> {
+    /// Its own.
+    pub(super) hostname: &'a str,
+    /// Those that a user gave it.
+    pub(super) hosts: &'a [HostEntry],
+    /// Whom it asks for others, where there is a network.
+    pub(super) resolver: Option<IpAddr>,
+}
+
 /// Puts the box's root together, and gives it as a mount that is not yet anywhere. `upper` is a disk; without
-/// one, memory takes what is written. Names are asked of `resolver`, where there is a network.
-pub(super) fn root(
-    lower: &str,
-    upper: Option<&str>,
-    hostname: &str,
-    resolver: Option<IpAddr>,
-) -> Result<OwnedFd, Fatal> {
+/// one, memory takes what is written.
+pub(super) fn root(lower: &str, upper: Option<&str>, names: &Names<'_>) -> Result<OwnedFd, Fatal> {
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount(lower, LOWER, "erofs", flags, "")?;
     match upper {
@@ -56,11 +62,9 @@ pub(super) fn root(
         None => mount("tmpfs", UPPER, "tmpfs", MountFlags::NODEV, "mode=755")?,
     }
     writable_layer().stage("prepare the writable layer")?;
-    let has_etc = tools(hostname).stage("prepare nsexec")?;
+    let has_etc = tools(names).stage("prepare nsexec")?;
     let mut layers = format!("{LOWER}:{TOOLS}");
-    if let Some(resolver) = resolver.filter(|_| has_etc)
-        && names(resolver).stage("prepare name resolution")?
-    {
+    if has_etc && names.write().stage("prepare name resolution")? {
         layers.insert_str(0, &format!("{NETWORK}:"));
     }
     overlay(layers).stage("join image and writable layer")
@@ -79,7 +83,13 @@ pub(crate) fn unmount_upper() -> rustix::io::Result<()> {
     rustix::mount::unmount(UPPER, UnmountFlags::empty())
 }
 
-fn mount(source: &str, path: &str, kind: &str, flags: MountFlags, options: &str) -> Result<(), Fatal> {
+pub(super) fn mount(
+    source: &str,
+    path: &str,
+    kind: &str,
+    flags: MountFlags,
+    options: &str,
+) -> Result<(), Fatal> {
     let why = |e: Errno| {
         let from = if source == kind { String::new() } else { format!(" from {source}") };
         Fatal::new("mount", format_args!("{kind} at {path}{from}: {}", std::io::Error::from(e)))
@@ -128,28 +138,51 @@ fn look_alike(from: &str, to: &str) -> rustix::io::Result<()> {
     rustix::fs::utimensat(CWD, to, &times, AtFlags::empty())
 }
 
-/// Says whom this box asks for names, whatever its image was built with; `true` where that takes a layer over the
-/// image, which has a file there itself.
-fn names(resolver: IpAddr) -> std::io::Result<bool> {
-    let of_image = format!("{LOWER}/etc");
-    let over = std::fs::symlink_metadata(format!("{of_image}/resolv.conf")).is_ok();
+impl Names<'_> {
+    /// Writes what holds whatever the image was built with: whom this box asks for names, and the hosts that a user
+    /// gave it. `true` where that takes a layer over the image, which has such a file itself.
+    fn write(&self) -> std::io::Result<bool> {
+        let mut over = false;
+        if let Some(resolver) = self.resolver {
+            over |= put("resolv.conf", &format!("nameserver {resolver}\n"))?;
+        }
+        if !self.hosts.is_empty() {
+            over |= put("hosts", &self.hosts())?;
+        }
+        if over {
+            look_alike(&format!("{LOWER}/etc"), &format!("{NETWORK}/etc"))?;
+        }
+        Ok(over)
+    }
+
+    fn hosts(&self) -> String {
+        let own = self.hostname;
+        let mut text =
+            format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{own}\n");
+        for HostEntry { name, address } in self.hosts {
+            text += &format!("{address}\t{name}\n");
+        }
+        text
+    }
+}
+
+/// Writes a file of /etc: over the image's where it has one, which is told, else below the image.
+fn put(name: &str, text: &str) -> std::io::Result<bool> {
+    let over = std::fs::symlink_metadata(format!("{LOWER}/etc/{name}")).is_ok();
     let etc = format!("{}/etc", if over { NETWORK } else { TOOLS });
-    if over {
+    if over && std::fs::symlink_metadata(&etc).is_err() {
         make(NETWORK)?;
         make(&etc)?;
         look_alike(LOWER, NETWORK)?;
     }
-    std::fs::write(format!("{etc}/resolv.conf"), format!("nameserver {resolver}\n"))?;
-    if over {
-        look_alike(&of_image, &etc)?;
-    }
+    std::fs::write(format!("{etc}/{name}"), text)?;
     Ok(over)
 }
 
 /// The lowest layer: mount points, `nsexec`, and names for this machine where the image has none. What the image
 /// has goes first, and nothing of this is ever written to the upper layer. `false` for an image without /etc, in
 /// which nothing would look for names.
-fn tools(hostname: &str) -> std::io::Result<bool> {
+fn tools(names: &Names<'_>) -> std::io::Result<bool> {
     for folder in ["", "/proc", "/sys", "/dev", "/usr", "/usr/bin"] {
         make(&format!("{TOOLS}{folder}"))?;
     }
@@ -157,11 +190,8 @@ fn tools(hostname: &str) -> std::io::Result<bool> {
     let has_etc = std::fs::symlink_metadata(format!("{LOWER}/etc")).is_ok_and(|etc| etc.is_dir());
     if has_etc {
         make(&format!("{TOOLS}/etc"))?;
-        let hosts = format!(
-            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
-        );
-        std::fs::write(format!("{TOOLS}/etc/hosts"), hosts)?;
-        std::fs::write(format!("{TOOLS}/etc/hostname"), format!("{hostname}\n"))?;
+        std::fs::write(format!("{TOOLS}/etc/hosts"), names.hosts())?;
+        std::fs::write(format!("{TOOLS}/etc/hostname"), format!("{}\n", names.hostname))?;
     }
     Ok(has_etc)
 }

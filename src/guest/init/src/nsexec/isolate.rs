@@ -144,7 +144,7 @@ fn furnish(task: &Task<'_>) -> Result<Option<Inner>, Failure> {
     filesystems::clear(task.request.net);
     read_only_root().map_err(|e| Failure::io("cannot make the root read-only", e))?;
     let terminals = filesystems::new_terminals().map_err(|e| Failure::io("cannot make /dev/pts", e))?;
-    filesystems::refurnish(terminals.as_fd(), task.request.net)?;
+    filesystems::refurnish(terminals.as_fd(), task.request.net, &task.common.guest)?;
     if rustix::fs::lstat("/tmp").is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir()) {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         filesystems::mount("tmpfs", "/tmp", flags, Some(c"mode=1777"))?;

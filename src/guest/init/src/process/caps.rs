@@ -1,25 +1,9 @@
-//! The capabilities of processes in a box: those that containers get by default.
+//! The capabilities of processes in a box.
 
 use super::failure::Failure;
 use super::user::User;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
-
-/// What root of a box may do.
-pub(crate) const DEFAULT: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::AUDIT_WRITE);
 
 /// Becomes `user` with no more than `allowed`. The kernel takes even that from whoever is not root.
 pub(crate) fn become_user(user: &User, allowed: CapabilitySet) -> Result<(), Failure> {

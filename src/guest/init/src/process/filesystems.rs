@@ -4,11 +4,14 @@
 
 use super::failure::Failure;
 use crate::sys;
+use a3s_box_core::{Bytes, GuestConfig, Tmpfs};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, UnmountFlags};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::DirBuilder;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 
 /// Devices that every container has. They are mounts of the guest's own: on no other file system of a box do
 /// device nodes work, so one that a box makes, or that its image holds, opens nothing.
@@ -78,7 +81,12 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, path: &str) -> rustix::io::Result<()
 }
 
 /// Mounts everything that a new container has.
-pub(crate) fn furnish(devices: &[OwnedFd], terminals: BorrowedFd<'_>) -> Result<(), Failure> {
+pub(crate) fn furnish(
+    devices: &[OwnedFd],
+    terminals: BorrowedFd<'_>,
+    volumes: &[(String, OwnedFd)],
+    guest: &GuestConfig,
+) -> Result<(), Failure> {
     for path in ["/proc", "/sys", "/dev"] {
         // An image may have anything there, and a mount follows links.
         if !rustix::fs::lstat(path).is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir()) {
@@ -100,9 +108,64 @@ pub(crate) fn furnish(devices: &[OwnedFd], terminals: BorrowedFd<'_>) -> Result<
         rustix::fs::mkdir(name, Mode::from_raw_mode(0o755)).map_err(|e| failed(name, e))?;
     }
     attach(terminals, "/dev/pts").map_err(|e| failed("/dev/pts", e))?;
-    mount("tmpfs", "/dev/shm", QUIET, Some(c"mode=1777,size=64m"))?;
+    shared_memory(guest)?;
     mount("mqueue", "/dev/mqueue", QUIET, None)?;
-    hide("/")
+    hide("/")?;
+    // What lies in another comes after it.
+    let depth = |path: &str| path.matches('/').count();
+    let mut mounts: Vec<(&str, Inside<'_>)> =
+        guest.tmpfs.iter().map(|tmpfs| (tmpfs.path.as_str(), Inside::Memory(tmpfs))).collect();
+    mounts.extend(volumes.iter().map(|(path, volume)| (path.as_str(), Inside::Volume(volume))));
+    mounts.sort_by_key(|(path, _)| depth(path));
+    mounts.into_iter().try_for_each(|(path, inside)| match inside {
+        Inside::Memory(tmpfs) => in_memory(tmpfs),
+        Inside::Volume(volume) => {
+            folder(path)?;
+            attach(volume.as_fd(), path).map_err(|e| failed(path, e))
+        }
+    })
+}
+
+/// What a user mounts in a box.
+enum Inside<'a> {
+    Memory(&'a Tmpfs),
+    Volume(&'a OwnedFd),
+}
+
+fn shared_memory(guest: &GuestConfig) -> Result<(), Failure> {
+    let size = guest.shm_size.unwrap_or(Bytes::mib(64)).0;
+    let options = CString::new(format!("mode=1777,size={size}")).unwrap_or_default();
+    mount("tmpfs", "/dev/shm", QUIET, Some(&options))
+}
+
+/// Makes a file system in memory, and the folder that it is to be at.
+fn in_memory(tmpfs: &Tmpfs) -> Result<(), Failure> {
+    let path = tmpfs.path.as_str();
+    let mode = match rustix::fs::stat(path) {
+        Ok(folder) => folder.st_mode & 0o7777,
+        Err(_) => 0o1777,
+    };
+    folder(path)?;
+    let mut flags = MountFlags::NODEV;
+    flags.set(MountFlags::RDONLY, tmpfs.read_only);
+    flags.set(MountFlags::NOEXEC, !tmpfs.exec);
+    flags.set(MountFlags::NOSUID, !tmpfs.suid);
+    let data = CString::new(tmpfs.data(mode)).unwrap_or_default();
+    mount("tmpfs", path, flags, Some(&data))
+}
+
+/// Makes the folder that something is to be mounted at.
+fn folder(path: &str) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(|e| Failure::io(format!("cannot make the folder {path:?}"), e))
+}
+
+/// Makes the root read-only, and nothing that is mounted in it.
+pub(crate) fn protect_root() -> Result<(), Failure> {
+    sys::mount_read_only(c"/").map_err(|e| Failure::io("cannot make the root read-only", e))
 }
 
 /// Takes away what [`refurnish`] will mount anew.
@@ -116,7 +179,7 @@ pub(crate) fn clear(net: bool) {
 
 /// Mounts what belongs to namespaces that are new within a box. `/sys` shows a network, so it stays where `net` is
 /// shared.
-pub(crate) fn refurnish(terminals: BorrowedFd<'_>, net: bool) -> Result<(), Failure> {
+pub(crate) fn refurnish(terminals: BorrowedFd<'_>, net: bool, guest: &GuestConfig) -> Result<(), Failure> {
     mount("proc", "/proc", QUIET, None)?;
     if !net {
         mount("sysfs", "/sys", READ_ONLY, None)?;
@@ -124,7 +187,7 @@ pub(crate) fn refurnish(terminals: BorrowedFd<'_>, net: bool) -> Result<(), Fail
         hide("/sys/")?;
     }
     attach(terminals, "/dev/pts").map_err(|e| failed("/dev/pts", e))?;
-    mount("tmpfs", "/dev/shm", QUIET, Some(c"mode=1777,size=64m"))?;
+    shared_memory(guest)?;
     mount("mqueue", "/dev/mqueue", QUIET, None)?;
     hide("/proc/")
 }
@@ -181,11 +244,12 @@ fn failed(path: &str, error: Errno) -> Failure {
 }
 
 /// Makes `root`, which is not yet anywhere, the root of this mount namespace, in which nothing else remains.
-pub(crate) fn enter(root: BorrowedFd<'_>, own: &[&str]) -> Result<(), Failure> {
+pub(crate) fn enter(root: BorrowedFd<'_>, own: &[&str], volumes: usize) -> Result<(), Failure> {
     let cannot = |e: Errno| Failure::io("cannot enter the box's root", e);
     for path in own {
         rustix::mount::unmount(*path, UnmountFlags::DETACH).map_err(cannot)?;
     }
+    crate::boot::unmount_volumes(volumes).map_err(cannot)?;
     // The guest's first root cannot be unmounted or pivoted away; covered, nothing leads to it any more.
     let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(root, "", rustix::fs::CWD, "/", how).map_err(cannot)?;

@@ -7,6 +7,8 @@ pub(crate) mod caps;
 mod env;
 pub(crate) mod failure;
 pub(crate) mod filesystems;
+mod first;
+mod limits;
 mod program;
 mod seccomp;
 pub(crate) mod setup;
@@ -16,7 +18,7 @@ pub(crate) mod user;
 use crate::reap::{Ended, Reaper};
 use crate::stream::Stream;
 use crate::sys::{self, Fork};
-use a3s_box_core::ExecRequest;
+use a3s_box_core::{ExecRequest, GuestConfig};
 use failure::{Failure, Report};
 use rustix::process::Pid;
 use setup::{Common, Place, Program};
@@ -27,6 +29,9 @@ use stdio::Outer;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
+/// Mounts that are not yet anywhere, and their paths in the box.
+pub(crate) type Volumes = Vec<(String, OwnedFd)>;
+
 /// What the container process is made of.
 pub(crate) struct Parts {
     pub(crate) hostname: String,
@@ -34,12 +39,18 @@ pub(crate) struct Parts {
     pub(crate) root: OwnedFd,
     /// The box's cgroup.
     pub(crate) cgroup: OwnedFd,
+    /// What is to be mounted in the root.
+    pub(crate) volumes: Volumes,
+    /// What it finds inside.
+    pub(crate) guest: GuestConfig,
 }
 
 /// The box: the container process's namespaces, which every later process joins.
 pub(crate) struct Container {
     main: OwnedFd,
     pub(crate) main_pid: Pid,
+    /// How many volumes it has.
+    pub(crate) volumes: usize,
     cgroup: OwnedFd,
     terminals: OwnedFd,
     pub(crate) common: Arc<Common>,
@@ -60,9 +71,11 @@ impl Container {
     /// What the kernel refuses; the process itself reports the rest.
     pub(crate) fn start(parts: Parts, exec: ExecRequest) -> io::Result<(Self, Forked)> {
         let terminals = filesystems::new_terminals()?;
-        let common = Common { hostname: parts.hostname, filter: seccomp::filter() };
+        let filter = seccomp::filter(!parts.guest.unconfined);
+        let common = Common { hostname: parts.hostname, filter, guest: parts.guest };
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        let place = Place::New { root: parts.root.as_fd(), terminals: terminals.as_fd() };
+        let place =
+            Place::New { root: parts.root.as_fd(), terminals: terminals.as_fd(), volumes: &parts.volumes };
         let forked = fork(&place, namespaces, parts.cgroup.as_fd(), terminals.as_fd(), &common, exec)?;
         let main = forked.pidfd.try_clone()?;
         // Every process that init forks from now on is one of the container's.
@@ -70,8 +83,15 @@ impl Container {
             main.as_fd(),
             rustix::thread::ThreadNameSpaceType::PROCESS_ID,
         )?;
-        let container =
-            Self { main, main_pid: forked.pid, cgroup: parts.cgroup, terminals, common: Arc::new(common) };
+        let volumes = parts.volumes.len();
+        let container = Self {
+            volumes,
+            main,
+            main_pid: forked.pid,
+            cgroup: parts.cgroup,
+            terminals,
+            common: Arc::new(common),
+        };
         Ok((container, forked))
     }
 
@@ -132,7 +152,7 @@ fn fork(
 ) -> io::Result<Forked> {
     let (inner, outer) = stdio::pair(exec.tty, exec.stdin, terminals)?;
     let (report, report_inner) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let program = Program::try_from(exec);
+    let program = Program::of(exec, common);
     match sys::fork(namespaces, Some(cgroup))? {
         Fork::Parent(pid, pidfd) => Ok(Forked { pid, pidfd, stdio: outer, report }),
         Fork::Child => match program {

@@ -6,12 +6,11 @@
 use super::failure::{self, Failure};
 use super::stdio::Inner;
 use super::user::{self, User};
-use super::{caps, env, filesystems, program};
+use super::{caps, env, filesystems, first, limits, program};
 use crate::sys;
-use a3s_box_core::ExecRequest;
+use a3s_box_core::{ExecRequest, GuestConfig, capabilities};
 use libc::sock_filter;
 use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, ThreadNameSpaceType};
 use std::ffi::CString;
 use std::fs::DirBuilder;
@@ -21,7 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 /// Where a process is to run.
 pub(crate) enum Place<'a> {
     /// It is the container process: its namespaces are new, and furnished by it.
-    New { root: BorrowedFd<'a>, terminals: BorrowedFd<'a> },
+    New { root: BorrowedFd<'a>, terminals: BorrowedFd<'a>, volumes: &'a [(String, OwnedFd)] },
     /// It joins the container process's namespaces.
     Join(BorrowedFd<'a>),
 }
@@ -30,6 +29,7 @@ pub(crate) enum Place<'a> {
 pub(crate) struct Common {
     pub(crate) hostname: String,
     pub(crate) filter: Vec<sock_filter>,
+    pub(crate) guest: GuestConfig,
 }
 
 /// Who a process becomes: a name to look up, or somebody already known.
@@ -48,10 +48,9 @@ pub(crate) struct Program {
     pub(crate) capabilities: CapabilitySet,
 }
 
-impl TryFrom<ExecRequest> for Program {
-    type Error = Failure;
-
-    fn try_from(exec: ExecRequest) -> Result<Self, Failure> {
+impl Program {
+    /// What `exec` asks for, with the capabilities that `common` has for root.
+    pub(crate) fn of(exec: ExecRequest, common: &Common) -> Result<Self, Failure> {
         let strings = |what: &str, list: Vec<String>| -> Result<Vec<CString>, Failure> {
             let string = |(n, s): (usize, String)| {
                 CString::new(s).map_err(|_| Failure::setup(format!("{what} {n} holds a NUL byte")))
@@ -70,7 +69,7 @@ impl TryFrom<ExecRequest> for Program {
             cwd: exec.cwd,
             user: Identity::Named(exec.user),
             no_new_privs: exec.no_new_privs,
-            capabilities: caps::DEFAULT,
+            capabilities: CapabilitySet::from_bits_retain(common.guest.capabilities()),
         })
     }
 }
@@ -84,7 +83,10 @@ pub(crate) fn run(
     report: &OwnedFd,
 ) -> ! {
     finish(report, || {
-        enter(place, common, stdio)?;
+        enter(place, common, stdio, &program.cwd)?;
+        if common.guest.init && matches!(place, Place::New { .. }) {
+            first::remain()?;
+        }
         Ok(become_program(common, program, stdio))
     })
 }
@@ -101,15 +103,16 @@ pub(crate) fn errand(
     // Init's would end the machine.
     drop(std::panic::take_hook());
     let prepare = || -> Result<(), Failure> {
-        enter(place, common, stdio)?;
+        enter(place, common, stdio, "")?;
         let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
         rustix::process::setsid().map_err(|e| Failure::io("cannot begin a session", e))?;
         stdio.take(&root)?;
         rustix::process::umask(Mode::empty());
-        limit_resources()?;
+        limits::limit_resources(&[])?;
         sys::install_filter(&common.filter)
             .map_err(|e| Failure::io("cannot install the seccomp filter", e))?;
-        caps::become_user(&root, caps::DEFAULT)
+        // What was taken from the box's own root is not taken from the user who asks for this.
+        caps::become_user(&root, CapabilitySet::from_bits_retain(capabilities(&[], &[])))
     };
     run_errand(prepare(), report, work)
 }
@@ -127,7 +130,7 @@ pub(crate) fn outside_errand(
             .map_err(|e| Failure::io("cannot set oom_score_adj", e))?;
         let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
         stdio.take(&root)?;
-        limit_resources()
+        limits::limit_resources(&[])
     };
     run_errand(prepare(), report, work)
 }
@@ -167,7 +170,7 @@ pub(crate) fn finish_as(pid: i32, report: &OwnedFd, work: impl FnOnce() -> Resul
     sys::exit_now(127)
 }
 
-fn enter(place: &Place<'_>, common: &Common, stdio: &Inner) -> Result<(), Failure> {
+fn enter(place: &Place<'_>, common: &Common, stdio: &Inner, cwd: &str) -> Result<(), Failure> {
     sys::reset_signals();
     // Init is spared when memory runs out; its children are not.
     std::fs::write("/proc/self/oom_score_adj", "0")
@@ -181,19 +184,25 @@ fn enter(place: &Place<'_>, common: &Common, stdio: &Inner) -> Result<(), Failur
             rustix::thread::move_into_thread_name_spaces(*main, kinds)
                 .map_err(|e| Failure::io("cannot join the box, which may just have ended", e))
         }
-        Place::New { root, terminals } => {
+        Place::New { root, terminals, volumes } => {
             // Only here, where the process is in its cgroup already, does that become the namespace's root.
             sys::unshare(libc::CLONE_NEWCGROUP)
                 .map_err(|e| Failure::io("cannot make a cgroup namespace", e))?;
             rustix::system::sethostname(common.hostname.as_bytes())
                 .map_err(|e| Failure::io(format!("cannot set the host name {:?}", common.hostname), e))?;
+            limits::set_parameters(&common.guest.sysctls)?;
             let devices = filesystems::devices()?;
-            filesystems::enter(*root, crate::boot::OWN_MOUNTS)?;
-            filesystems::furnish(&devices, *terminals)?;
-            match stdio {
-                Inner::Terminal { number, .. } => filesystems::console(*number),
-                Inner::Pipes { .. } | Inner::Given(_) => Ok(()),
+            filesystems::enter(*root, crate::boot::OWN_MOUNTS, volumes.len())?;
+            filesystems::furnish(&devices, *terminals, volumes, &common.guest)?;
+            if let Inner::Terminal { number, .. } = stdio {
+                filesystems::console(*number)?;
             }
+            if common.guest.read_only {
+                // As Docker does, also in a root that nobody else can write to.
+                go_to(if cwd.is_empty() { "/" } else { cwd })?;
+                filesystems::protect_root()?;
+            }
+            Ok(())
         }
     }
 }
@@ -203,7 +212,7 @@ pub(crate) fn become_program(common: &Common, program: Program, stdio: &Inner) -
     let Program { args, mut env, cwd, user, no_new_privs, capabilities } = program;
     let prepare = || -> Result<(), Failure> {
         let user = match user {
-            Identity::Named(name) => user::look_up(&name)?,
+            Identity::Named(name) => user::look_up(&name, &common.guest.groups)?,
             Identity::Known(user) => user,
         };
         rustix::process::setsid().map_err(|e| Failure::io("cannot begin a session", e))?;
@@ -211,7 +220,7 @@ pub(crate) fn become_program(common: &Common, program: Program, stdio: &Inner) -
         rustix::process::umask(Mode::from_raw_mode(0o022));
         go_to(if cwd.is_empty() { "/" } else { &cwd })?;
         env::complete(&mut env, &common.hostname, &user.home, stdio.is_terminal())?;
-        limit_resources()?;
+        limits::limit_resources(&common.guest.ulimits)?;
         if no_new_privs {
             rustix::thread::set_no_new_privs(true).map_err(|e| Failure::io("cannot set no_new_privs", e))?;
         }
@@ -246,21 +255,4 @@ fn go_to(cwd: &str) -> Result<(), Failure> {
         Ok(dir) if dir.is_absolute() => Ok(()),
         _ => Err(Failure::setup(format!("the working directory {cwd:?} is outside the box"))),
     }
-}
-
-/// Limits that programs expect; what the kernel gives its first process is lower.
-fn limit_resources() -> Result<(), Failure> {
-    let limits = [
-        (Resource::Nofile, Some(1024), Some(1 << 20)),
-        (Resource::Nproc, None, None),
-        (Resource::Sigpending, None, None),
-        (Resource::Memlock, Some(8 << 20), Some(8 << 20)),
-        // Nobody asked for core files in a box.
-        (Resource::Core, Some(0), None),
-    ];
-    for (resource, current, maximum) in limits {
-        rustix::process::setrlimit(resource, Rlimit { current, maximum })
-            .map_err(|e| Failure::io(format!("cannot set the limit {resource:?}"), e))?;
-    }
-    Ok(())
 }

@@ -24,12 +24,21 @@ pub(crate) struct User {
     pub(crate) home: Vec<u8>,
 }
 
-/// Looks `wanted` (`user`, `uid`, `user:group`, `uid:gid`, or nothing for root) up in this root's own files.
+/// Looks `wanted` (`user`, `uid`, `user:group`, `uid:gid`, or nothing for root) up in this root's own files; `further`
+/// groups come with it.
 ///
 /// # Errors
 /// Names the user or group that is missing, or the file that cannot be read.
-pub(crate) fn look_up(wanted: &str) -> Result<User, Failure> {
-    resolve(wanted, &read("/etc/passwd")?, &read("/etc/group")?)
+pub(crate) fn look_up(wanted: &str, further: &[String]) -> Result<User, Failure> {
+    let group = read("/etc/group")?;
+    let mut user = resolve(wanted, &read("/etc/passwd")?, &group)?;
+    for name in further {
+        let gid = group_id(name, &group)?;
+        if !user.groups.contains(&gid) {
+            user.groups.push(gid);
+        }
+    }
+    Ok(user)
 }
 
 /// A file that is missing is empty. One that is not a plain file is refused: a FIFO would never end.

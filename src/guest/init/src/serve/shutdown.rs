@@ -1,7 +1,7 @@
 //! `Shutdown`: the end of the box and of its machine, with its disk whole.
 
 use super::{Guest, delivery};
-use crate::boot::{CGROUP, power_off, unmount_upper, uptime_us};
+use crate::boot::{CGROUP, power_off, unmount_upper, unmount_volumes, uptime_us};
 use crate::process::value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,12 +30,15 @@ pub(super) async fn shut_down(guest: &Guest) -> String {
         sleep(PAUSE).await;
     }
     loop {
-        match unmount_upper() {
+        match unmount_volumes(guest.container.volumes).and_then(|()| unmount_upper()) {
             Ok(()) => break,
             // The last process's mounts may go a moment after it.
             Err(rustix::io::Errno::BUSY) if Instant::now() < deadline => sleep(PAUSE).await,
             Err(e) => {
-                return failed(&format!("cannot unmount the writable layer: {}", std::io::Error::from(e)));
+                return failed(&format!(
+                    "cannot unmount the writable layer or a volume: {}",
+                    std::io::Error::from(e)
+                ));
             }
         }
     }

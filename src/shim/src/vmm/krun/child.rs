@@ -21,17 +21,23 @@ pub(crate) fn enter(json: Option<&str>) -> ExitCode {
 fn run(guest: &Guest) -> String {
     let running = || {
         let (upper, network) = (guest.upper.is_some(), guest.network.is_some());
-        let count = super::UPPER_FD - super::INITRD_FD + i32::from(upper) + i32::from(network);
+        let volumes = i32::try_from(guest.volumes.len()).map_err(|e| e.to_string())?;
+        let count = super::UPPER_FD - super::INITRD_FD + i32::from(upper) + volumes + i32::from(network);
         let files = sys::inherited(count).map_err(|e| format!("the VMM was not given its files: {e}"))?;
         // The first is the initramfs, which is in no file system and needs no leave.
         let [_, read @ ..] = &files[..] else { return Err("the VMM was not given its files".to_owned()) };
         // The last is the network's stream, which is in none either.
         let read = &read[..read.len() - usize::from(network)];
+        let (read, volumes) = read.split_at(read.len() - guest.volumes.len());
         let (read, write) = read.split_at(read.len() - usize::from(upper));
+        let of_volumes = |writable: bool| {
+            let pairs = volumes.iter().zip(&guest.volumes);
+            pairs.filter(move |(_, size)| size.is_some() == writable).map(|(file, _)| file)
+        };
         confine(&Needs {
-            read,
-            write,
-            file_size: guest.upper.unwrap_or(0),
+            read: &read.iter().chain(of_volumes(false)).collect::<Vec<_>>(),
+            write: &write.iter().chain(of_volumes(true)).collect::<Vec<_>>(),
+            file_size: guest.volumes.iter().flatten().copied().chain(guest.upper).max().unwrap_or(0),
             memory: u64::from(guest.memory_mib) << 20,
         })?;
         let machine = super::ffi::configure(guest)?;

@@ -3,6 +3,7 @@
 
 use super::{Guest, INITRD_FD, KERNEL_FD, ROOTFS_FD, SOCKET, UPPER_FD};
 use a3s_box_agent::AGENT_PORT;
+use a3s_box_core::volume_serial;
 use std::ffi::{CStr, CString};
 use std::io;
 
@@ -62,8 +63,13 @@ pub(super) fn configure(guest: &Guest) -> Result<Configured, String> {
     if guest.upper.is_some() {
         disk(c"upper", &upper, false)?;
     }
+    let mut next = UPPER_FD + i32::from(guest.upper.is_some());
+    for (index, size) in guest.volumes.iter().enumerate() {
+        disk(&text(volume_serial(index))?, &fd(next)?, size.is_none())?;
+        next += 1;
+    }
     if let Some(mac) = &guest.network {
-        let stream = UPPER_FD + i32::from(guest.upper.is_some());
+        let stream = next;
         // SAFETY: there is no path, the link address lives through the call, and the descriptor is open and
         // nobody else's.
         check("network", unsafe {

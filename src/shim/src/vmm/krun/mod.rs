@@ -47,6 +47,8 @@ struct Guest {
     command_line: String,
     /// The size of the writable layer's disk, where there is one.
     upper: Option<u64>,
+    /// The disks of its volumes, whose descriptors come next: the size, where it may be written.
+    volumes: Vec<Option<u64>>,
     /// The link address of its network device, where there is one; its stream is the last descriptor.
     network: Option<[u8; 6]>,
     /// Whether the guest's flushes reach the host's disk.
@@ -79,12 +81,19 @@ fn spawn(spec: &ShimSpec, initrd: OwnedFd, network: Option<OwnedFd>) -> io::Resu
         upper = Some(file.metadata()?.len());
         files.push(file.into());
     }
+    let mut volumes = Vec::new();
+    for volume in &spec.volumes {
+        let file = File::options().read(true).write(!volume.read_only).open(&volume.path)?;
+        volumes.push(if volume.read_only { None } else { Some(file.metadata()?.len()) });
+        files.push(file.into());
+    }
     files.extend(network);
     let guest = Guest {
         cpus: u8::try_from(spec.cpus).map_err(|_| io::ErrorKind::InvalidInput)?,
         memory_mib: u32::try_from(spec.memory.to_mib()).map_err(|_| io::ErrorKind::InvalidInput)?,
         command_line: command_line::kernel(spec),
         upper,
+        volumes,
         network: spec.network.as_ref().map(|network| network.addresses.mac),
         sync: !spec.discard,
     };

@@ -2,7 +2,7 @@
 
 use super::super::command_line::kernel;
 use a3s_box_agent::AGENT_PORT_NAME;
-use a3s_box_core::{Accel, Kernel, ShimSpec};
+use a3s_box_core::{Accel, Kernel, ShimSpec, volume_serial};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -58,13 +58,17 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     if let Some(upper) = &spec.upper {
         disk(&mut args, "upper", upper, false);
     }
+    for (index, volume) in spec.volumes.iter().enumerate() {
+        disk(&mut args, &volume_serial(index), &volume.path, volume.read_only);
+    }
     args
 }
 
 /// The arguments that boxes of one shape share: all but the names of their own disks.
 pub(super) fn shape(spec: &ShimSpec) -> Vec<String> {
     let upper = spec.upper.as_ref().map(|_| "upper".into());
-    let alike = ShimSpec { rootfs: "rootfs".into(), upper, ..spec.clone() };
+    let mut alike = ShimSpec { rootfs: "rootfs".into(), upper, ..spec.clone() };
+    alike.volumes.iter_mut().for_each(|volume| volume.path = "volume".into());
     arguments(&alike).iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 

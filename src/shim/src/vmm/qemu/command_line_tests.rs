@@ -1,5 +1,5 @@
 use super::*;
-use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, NetSpec, Signal, Upper, Vmm};
+use a3s_box_core::{BootSpec, BoxId, Bytes, ExecRequest, GuestConfig, NetSpec, Signal, Upper, Vmm};
 
 fn spec() -> ShimSpec {
     ShimSpec {
@@ -19,6 +19,7 @@ fn spec() -> ShimSpec {
         initramfs: "/k/initramfs.cpio".into(),
         rootfs: "/r/a,b.erofs".into(),
         upper: Some("/b/upper.ext4".into()),
+        volumes: Vec::new(),
         templates: "/t".into(),
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
@@ -26,7 +27,13 @@ fn spec() -> ShimSpec {
         health: None,
         log: Default::default(),
         network: None,
-        boot: BootSpec { hostname: "h".into(), upper: Upper::Disk, process: ExecRequest::default() },
+        boot: BootSpec {
+            hostname: "h".into(),
+            upper: Upper::Disk,
+            volumes: Vec::new(),
+            guest: GuestConfig::default(),
+            process: ExecRequest::default(),
+        },
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use a3s_box_core::{Accel, BootSpec, BoxId, Bytes, ExecRequest, Kernel, Signal, Upper, Vmm};
+use a3s_box_core::{Accel, BootSpec, BoxId, Bytes, ExecRequest, GuestConfig, Kernel, Signal, Upper, Vmm};
 
 fn spec(dir: &Path) -> ShimSpec {
     for file in ["vmlinux", "initramfs"] {
@@ -22,6 +22,7 @@ fn spec(dir: &Path) -> ShimSpec {
         initramfs: dir.join("initramfs"),
         rootfs: "/r".into(),
         upper: None,
+        volumes: Vec::new(),
         templates: dir.to_owned(),
         boot_timeout_ms: 1000,
         stop_signal: Signal::TERM,
@@ -29,7 +30,13 @@ fn spec(dir: &Path) -> ShimSpec {
         health: None,
         log: Default::default(),
         network: None,
-        boot: BootSpec { hostname: "h".into(), upper: Upper::Tmpfs, process: ExecRequest::default() },
+        boot: BootSpec {
+            hostname: "h".into(),
+            upper: Upper::Tmpfs,
+            volumes: Vec::new(),
+            guest: GuestConfig::default(),
+            process: ExecRequest::default(),
+        },
     }
 }
 
