@@ -27,6 +27,7 @@ mod output;
 mod pause;
 mod policies;
 mod readme;
+mod secrets;
 mod terminal;
 mod traffic;
 mod tree;

@@ -45,8 +45,9 @@ pub use moment::parse_moment;
 pub use name::BoxName;
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
-    NetRule, NetSpec, NetSubject, NetTrust, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
-    PortMapping, Ports, RuleTarget, Secret, SecretHost, SecretSource, Transport, Verdict,
+    NetResolver, NetRule, NetSpec, NetSubject, NetTrust, NetWay, NetworkConfig, NetworkMembership,
+    NetworkMode, NetworkName, PortMapping, Ports, RuleTarget, Secret, SecretHost, SecretSource, Transport,
+    Verdict,
 };
 pub use policy::{BackOff, RestartPolicy, RunPolicy};
 pub use probe::{HostProbe, KvmVerdict};

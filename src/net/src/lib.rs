@@ -26,6 +26,7 @@ mod policy;
 mod poll;
 mod ports;
 mod secret;
+mod side;
 mod socket;
 mod stack;
 mod station;
@@ -80,6 +81,11 @@ impl Network {
         let ports = bound.mappings();
         let neighbours = neighbours::Neighbours::join(&spec.networks)?;
         let (secrets, trust) = secret::Secrets::new(spec, values)?;
+        let named = spec.resolvers.iter().any(|resolver| resolver.name.is_some());
+        let dns = match named.then(|| trust::Trust::read(&spec.authorities)?.client(&[b"dot"])) {
+            Some(tls) => dns::Dns::new(&spec.resolvers, &spec.hosts, Some(tls?)),
+            None => dns::Dns::new(&spec.resolvers, &spec.hosts, None),
+        };
         let failed = |error: io::Error| BoxError::io("cannot start the box's network", error);
         let now = Instant::now();
         let audit = audit::Audit::open(log, id, now)
@@ -91,7 +97,7 @@ impl Network {
         raise_descriptor_limit();
         let thread = std::thread::Builder::new()
             .name("network".into())
-            .spawn(move || run(&spec, link, ending, audit, (bound, neighbours, secrets)))
+            .spawn(move || run(&spec, link, ending, audit, (bound, neighbours, dns, secrets)))
             .map_err(failed)?;
         Ok(Self { thread, end, counters, ports, trust })
     }
@@ -130,7 +136,7 @@ fn run(
     link: UnixStream,
     end: OwnedFd,
     audit: audit::Audit,
-    (bound, mut neighbours, secrets): (ports::Bound, neighbours::Neighbours, secret::Secrets),
+    (bound, mut neighbours, dns, secrets): (ports::Bound, neighbours::Neighbours, dns::Dns, secret::Secrets),
 ) -> io::Result<()> {
     let mut station = station(spec, audit)?;
     // The host's limits may be lower; then it is as much as they allow.
@@ -145,7 +151,7 @@ fn run(
         connections: tcp::Connections::default(),
         flows: udp::Flows::new(),
         pings: ping::Pings::default(),
-        dns: dns::Dns::new(&spec.resolvers, &spec.hosts),
+        dns,
         ports,
         neighbours,
         secrets,

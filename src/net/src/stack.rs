@@ -240,7 +240,7 @@ impl Traffic {
             Source::Tcp(id) => self.connections.ready(id, ready, &mut self.station),
             Source::Udp(id) => while self.flows.ready(id, &mut self.station) {},
             Source::Ping(id) => self.pings.ready(id, &mut self.station),
-            Source::Resolver(id) => self.dns.resolver_ready(id, &mut self.station),
+            Source::Resolver(id) => self.dns.resolver_ready(id, ready, &mut self.station),
             Source::DnsClient(id) => self.dns.client_ready(id, &neighbours, &mut self.station),
             Source::TcpPort(id) => self.accept(id),
             Source::UdpPort(id) => self.take(id),

@@ -110,8 +110,9 @@ impl FromStr for SecretHost {
 
     fn from_str(text: &str) -> Result<Self, BoxError> {
         let refuse = || {
-            BoxError::new(ErrorKind::InvalidInput, format!("invalid host of a secret {text:?}"))
-                .with_hint("write api.example.com, api.example.com:8443, or http://api.example.com without TLS")
+            BoxError::new(ErrorKind::InvalidInput, format!("invalid host of a secret {text:?}")).with_hint(
+                "write api.example.com, api.example.com:8443, or http://api.example.com without TLS",
+            )
         };
         let (tls, rest) = match text.split_once("://") {
             Some(("https", rest)) => (true, rest),
@@ -162,7 +163,9 @@ mod tests {
     #[test]
     fn a_secret_has_a_name_a_source_and_hosts() {
         let secret: Secret =
-            "TOKEN=env:MY_TOKEN@API.example.com.,b.example:8443,http://c.example,http://d.example:81".parse().unwrap();
+            "TOKEN=env:MY_TOKEN@API.example.com.,b.example:8443,http://c.example,http://d.example:81"
+                .parse()
+                .unwrap();
         assert_eq!((secret.name.as_str(), &secret.source), ("TOKEN", &SecretSource::Env("MY_TOKEN".into())));
         let hosts: Vec<String> = secret.hosts.iter().map(ToString::to_string).collect();
         assert_eq!(hosts, ["api.example.com", "b.example:8443", "http://c.example", "http://d.example:81"]);
@@ -175,9 +178,24 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_not_repeated() {
         for bad in [
-            "", "T", "T=", "T=env:V", "T=hunter2hunter2@h", "1=env:V@h", "T=env:@h", "T=env:V@", "T=env:V@1.2.3.4",
-            "T=env:V@h:0", "T=env:V@h:x", "T=env:V@*.h", "T=env:V@ftp://h", "T=env:V@h/x", "T=env:V@h,,i", "T=file:@h",
-            "T=env:V@[::1]", "T=env:V@a b",
+            "",
+            "T",
+            "T=",
+            "T=env:V",
+            "T=hunter2hunter2@h",
+            "1=env:V@h",
+            "T=env:@h",
+            "T=env:V@",
+            "T=env:V@1.2.3.4",
+            "T=env:V@h:0",
+            "T=env:V@h:x",
+            "T=env:V@*.h",
+            "T=env:V@ftp://h",
+            "T=env:V@h/x",
+            "T=env:V@h,,i",
+            "T=file:@h",
+            "T=env:V@[::1]",
+            "T=env:V@a b",
         ] {
             let error = bad.parse::<Secret>().unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");

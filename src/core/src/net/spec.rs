@@ -1,9 +1,9 @@
 //! What the runtime tells the shim of a box's network.
 
-use super::{NetPolicy, PortMapping, Secret};
+use super::{NetPolicy, NetResolver, PortMapping, Secret};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The addresses on the link between a box and its gateway. They are the same in every box: each has a link
@@ -116,14 +116,14 @@ pub struct NetSpec {
     /// Its published ports.
     pub publish: Vec<PortMapping>,
     /// Resolvers in place of the host's.
-    pub resolvers: Vec<SocketAddr>,
+    pub resolvers: Vec<NetResolver>,
     /// Names that are answered with these addresses.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// The networks that it shares with other boxes.
     pub networks: Vec<NetworkMembership>,
     /// The secrets that it uses, without their values.
     pub secrets: Vec<Secret>,
-    /// PEM files of authorities that are believed beside those of the host, when secrets are sent.
+    /// PEM files of authorities that are believed beside those of the host, where secrets or queries go over TLS.
     pub authorities: Vec<PathBuf>,
 }
 

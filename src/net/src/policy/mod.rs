@@ -140,7 +140,7 @@ impl Policy {
     pub(crate) fn connect(&self, to: SocketAddr, now: Instant) -> Passage {
         let unnamed = self.decide(to, Transport::Tcp, None);
         let secret = self.could_need_secrets(to, now);
-        if !self.depends_on_name(to) && !(secret && unnamed.is_allow()) {
+        if !(self.depends_on_name(to) || secret && unnamed.is_allow()) {
             return Passage::Decided(unnamed);
         }
         if unnamed.is_allow() {
@@ -231,7 +231,9 @@ impl Policy {
     pub(crate) fn secrets(&self, to: SocketAddr, hello: &Hello, now: Instant) -> Option<Bound> {
         let (host, tls) = match hello {
             Hello::Tls { name: Some(name), .. } => (name, true),
-            Hello::Http { names } if names.windows(2).all(|pair| pair[0] == pair[1]) => (names.first()?, false),
+            Hello::Http { names } if names.windows(2).all(|pair| pair[0] == pair[1]) => {
+                (names.first()?, false)
+            }
             _ => return None,
         };
         if self.is_gateway(to.ip()) && host != HOST_NAME || !tls && !self.names.holds(to.ip(), host, now) {

@@ -6,8 +6,8 @@
 use crate::trust::{failed, pem, provider};
 use a3s_box_core::BoxError;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, NameConstraints,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -39,7 +39,8 @@ impl Authority {
         let mut params = params("a3s-box network of one box", LIFE);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let permitted_subtrees = hosts.iter().map(|host| GeneralSubtree::DnsName((*host).to_owned())).collect();
+        let permitted_subtrees =
+            hosts.iter().map(|host| GeneralSubtree::DnsName((*host).to_owned())).collect();
         params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
         let certificate = params.self_signed(&key).map_err(|e| failed(&e))?;
         let pem = pem(certificate.der());
@@ -69,8 +70,9 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer).map_err(|e| failed(&e))?;
-        let key = PrivateKeyDer::try_from(key.serialize_der())
-            .map_err(|e| BoxError::new(a3s_box_core::ErrorKind::Internal, "cannot prepare TLS").caused_by(e))?;
+        let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|e| {
+            BoxError::new(a3s_box_core::ErrorKind::Internal, "cannot prepare TLS").caused_by(e)
+        })?;
         let mut server = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| failed(&e))?

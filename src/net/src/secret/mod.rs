@@ -13,13 +13,13 @@ mod authority;
 pub(crate) mod relay;
 mod request;
 mod response;
-mod side;
 mod swap;
 
 pub(crate) use relay::Over;
 
 use crate::policy::Bound;
 use crate::poll::{Ready, Source};
+use crate::side::Side;
 use crate::station::Station;
 use crate::trust::Trust;
 use a3s_box_core::{BoxError, ErrorKind, NetSpec, NetTrust, Secret, SecretSource};
@@ -28,7 +28,6 @@ use relay::Relay;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConnection};
 use serde::{Deserialize, Serialize};
-use side::Side;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
@@ -91,7 +90,9 @@ fn value(secret: &Secret) -> Result<String, BoxError> {
             .ok_or_else(|| {
                 missing(
                     format!("secret {name}: there is no variable {variable}"),
-                    format!("set {variable} where the box is started from, or make it with {name}=file:PATH@…"),
+                    format!(
+                        "set {variable} where the box is started from, or make it with {name}=file:PATH@…"
+                    ),
                 )
             })?
             .into_encoded_bytes(),
@@ -164,20 +165,19 @@ impl Secrets {
     pub(crate) fn new(spec: &NetSpec, values: &SecretValues) -> Result<(Self, Option<NetTrust>), BoxError> {
         let mut swaps = Vec::new();
         for secret in &spec.secrets {
-            let value = values.0.get(&secret.name).filter(|_| !secret.placeholder.is_empty()).ok_or_else(|| {
-                BoxError::new(ErrorKind::Internal, format!("secret {} came without its value", secret.name))
-            })?;
+            let value =
+                values.0.get(&secret.name).filter(|_| !secret.placeholder.is_empty()).ok_or_else(|| {
+                    BoxError::new(
+                        ErrorKind::Internal,
+                        format!("secret {} came without its value", secret.name),
+                    )
+                })?;
             swaps.push(Swap::new(secret, value));
         }
         let hosts: BTreeSet<&str> =
             spec.secrets.iter().flat_map(|s| &s.hosts).filter(|h| h.tls).map(|h| h.name.as_str()).collect();
-        let mut secrets = Self {
-            swaps,
-            authority: None,
-            client: None,
-            relays: HashMap::new(),
-            deadlines: HashMap::new(),
-        };
+        let mut secrets =
+            Self { swaps, authority: None, client: None, relays: HashMap::new(), deadlines: HashMap::new() };
         if hosts.is_empty() {
             return Ok((secrets, None));
         }
@@ -224,7 +224,8 @@ impl Secrets {
             return Err("there is no authority".into());
         };
         let text = |error: BoxError| error.to_string();
-        let guest = ServerConnection::new(authority.server(host, now).map_err(text)?).map_err(|e| e.to_string())?;
+        let guest =
+            ServerConnection::new(authority.server(host, now).map_err(text)?).map_err(|e| e.to_string())?;
         let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
         let server = ClientConnection::new(Arc::clone(client), name).map_err(|e| e.to_string())?;
         Ok((guest.into(), server.into()))

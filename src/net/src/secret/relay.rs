@@ -3,8 +3,8 @@
 
 use super::request::{Asked, Requests};
 use super::response::Responses;
-use super::side::{Broken, Side};
 use super::swap::Swap;
+use crate::side::{Broken, Side};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -141,6 +141,8 @@ fn of_server(broken: Broken) -> Over {
 fn of_client(broken: Broken) -> Over {
     match broken {
         Broken::Socket(error) => Over::Broken(error),
-        Broken::Tls(error) => Over::Ended(format!("the box does not accept its network's authority: {error}")),
+        Broken::Tls(error) => {
+            Over::Ended(format!("the box does not accept its network's authority: {error}"))
+        }
     }
 }

@@ -30,7 +30,8 @@ impl fmt::Debug for Swap {
 impl Swap {
     pub(crate) fn new(secret: &Secret, value: &str) -> Self {
         let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-        let encoded = value.bytes().flat_map(|b| if plain(&b) { vec![b] } else { format!("%{b:02X}").into_bytes() });
+        let encoded =
+            value.bytes().flat_map(|b| if plain(&b) { vec![b] } else { format!("%{b:02X}").into_bytes() });
         Self {
             name: secret.name.clone(),
             placeholder: secret.placeholder.clone().into_bytes(),
@@ -41,7 +42,11 @@ impl Swap {
 }
 
 /// A request's head with the values of `swaps` in it; what was put in is told to `used`.
-pub(super) fn fill_in(head: &[u8], swaps: &[&Swap], used: &mut dyn FnMut(&str)) -> Result<Vec<u8>, &'static str> {
+pub(super) fn fill_in(
+    head: &[u8],
+    swaps: &[&Swap],
+    used: &mut dyn FnMut(&str),
+) -> Result<Vec<u8>, &'static str> {
     let mut filled = Vec::with_capacity(head.len() + 256);
     for (at, line) in lines(head).enumerate() {
         let (text, end) = split_end(line);
@@ -171,7 +176,8 @@ mod tests {
             "GET /a?k=p%26ss%20w%C3%B6rd&l=p%26ss%20w%C3%B6rd HTTP/1.1\r\nHost: h\r\nX-Key:p&ss wörd\r\n\
             Authorization: Bearer p&ss wörd\r\n\r\n"
         );
-        let basic = |text: &str| format!("GET / HTTP/1.1\r\nauthorization: basic {}\r\n\r\n", STANDARD.encode(text));
+        let basic =
+            |text: &str| format!("GET / HTTP/1.1\r\nauthorization: basic {}\r\n\r\n", STANDARD.encode(text));
         assert_eq!(filled(&basic("user:a3s-secret-0123"), "password"), (basic("user:password"), 1));
         let odd = "GET / HTTP/1.1\r\nAuthorization: Basic %%%\r\n\r\n";
         assert_eq!(filled(odd, "password"), (odd.into(), 0));

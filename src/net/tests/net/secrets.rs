@@ -24,8 +24,12 @@ fn with_secret(lab: &Lab, rules: &[&str], default: NetDefault, hosts: &str) -> N
 }
 
 fn resolver(lab: &Lab) -> Resolver {
-    let records =
-        ["api.example/198.51.100.1", "other.example/198.51.100.2", "twin.example/198.51.100.1", "false.example/198.51.100.3"];
+    let records = [
+        "api.example/198.51.100.1",
+        "other.example/198.51.100.2",
+        "twin.example/198.51.100.1",
+        "false.example/198.51.100.3",
+    ];
     Resolver::start(lab, &records, &[])
 }
 
@@ -122,13 +126,17 @@ lab_test!(the_value_goes_to_its_host_and_nowhere_else, |lab| {
         let told = fetched(lab, &format!("--cacert {} {key} {url}", ca.display()));
         assert!(told.contains(PLACEHOLDER) && !told.contains("sk-live"), "{url}: {told}");
     }
-    let (success, text) = curl(lab, &format!("--cacert {} https://other.example/says", lab.dir().join("own.pem").display()));
+    let (success, text) =
+        curl(lab, &format!("--cacert {} https://other.example/says", lab.dir().join("own.pem").display()));
     assert!(!success && text.contains("(60)"), "{text}");
     let record = lab.recorded("the use", |r| !r.secrets.is_empty());
     assert_eq!((record.secrets, record.name.as_deref()), (vec!["TOKEN".to_owned()], Some("api.example")));
     lab.recorded("the other host", |r| r.name.as_deref() == Some("other.example") && r.secrets.is_empty());
     let certificate = lab.says(&format!("openssl x509 -noout -text -in {}/own.pem", lab.dir().display()));
-    assert!(certificate.contains("DNS:api.example") && certificate.contains("Name Constraints: critical"), "{certificate}");
+    assert!(
+        certificate.contains("DNS:api.example") && certificate.contains("Name Constraints: critical"),
+        "{certificate}"
+    );
     nothing_told(lab);
 });
 
@@ -155,11 +163,14 @@ lab_test!(what_is_not_what_it_says_goes_nowhere, |lab| {
     let (_, text) = curl(lab, &format!("{key} {twice}"));
     assert!(!text.contains("sk-live"), "{text}");
     // A client that does not believe us is told by the handshake, and it is written down.
-    let (success, text) = curl(lab, &format!("--cacert {}/ca.pem https://api.example/says", lab.dir().display()));
+    let (success, text) =
+        curl(lab, &format!("--cacert {}/ca.pem https://api.example/says", lab.dir().display()));
     assert!(!success && text.contains("(60)"), "{text}");
     lab.recorded("the distrust", |r| r.reason.contains("does not accept"));
     // HTTP/2 alone is not spoken here.
-    let said = lab.says("openssl s_client -connect api.example:443 -servername api.example -alpn h2 </dev/null 2>&1 || true");
+    let said = lab.says(
+        "openssl s_client -connect api.example:443 -servername api.example -alpn h2 </dev/null 2>&1 || true",
+    );
     assert!(said.contains("no application protocol"), "{said}");
     nothing_told(lab);
 });
@@ -195,7 +206,8 @@ fn digests(address: &str) -> SocketAddr {
         let sum: u64 = body.iter().map(|b| u64::from(*b)).sum();
         let text = format!("{} {sum}", body.len());
         let length = text.len();
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}");
+        let _ =
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}");
     })
 }
 
@@ -215,17 +227,27 @@ lab_test!(everything_streams_through_both_ways, |lab| {
     let added: u64 = bytes.iter().map(|b| u64::from(*b)).sum();
     let told = fetched(lab, &format!("-T {} https://api.example/put", large.display()));
     assert_eq!(told, format!("{} {added}", bytes.len()));
-    let told = fetched(lab, &format!("-H 'Expect: 100-continue' -d hello https://api.example/put"));
+    let told = fetched(lab, "-H 'Expect: 100-continue' -d hello https://api.example/put");
     assert!(told.starts_with("5 "), "{told}");
     let told = fetched(lab, "-H 'Transfer-Encoding: chunked' -d hello https://api.example/put");
     assert!(told.starts_with("15 ") || told.starts_with("5 "), "{told}");
     // Several requests on one connection, some without a body to answer.
     let key = format!("-H 'X-Key: {PLACEHOLDER}'");
     let url = "https://api.example/says";
-    let told = fetched(lab, &format!("{key} -w '%{{num_connects}}\\n' {url} {url} --next -sS -4 -I --cacert {}/bundle.pem {key} {url} --next -sS -4 --cacert {}/bundle.pem {key} {url}", lab.dir().display(), lab.dir().display()));
+    let told = fetched(
+        lab,
+        &format!(
+            "{key} -w '%{{num_connects}}\\n' {url} {url} --next -sS -4 -I --cacert {}/bundle.pem {key} {url} --next -sS -4 --cacert {}/bundle.pem {key} {url}",
+            lab.dir().display(),
+            lab.dir().display()
+        ),
+    );
     assert_eq!(told.matches(VALUE).count(), 3, "{told}");
     assert!(told.contains("0\n"), "{told}");
-    let many = lab.says(&format!("seq 60 | xargs -P 12 -I N curl -sS -4 --max-time 30 --cacert {}/bundle.pem {key} {url}", lab.dir().display()));
+    let many = lab.says(&format!(
+        "seq 60 | xargs -P 12 -I N curl -sS -4 --max-time 30 --cacert {}/bundle.pem {key} {url}",
+        lab.dir().display()
+    ));
     assert_eq!(many.matches(VALUE).count(), 60);
     // A websocket: what goes over it is nobody's but theirs.
     let script = format!(

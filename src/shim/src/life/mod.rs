@@ -20,6 +20,7 @@ use a3s_box_agent::AgentClient;
 use a3s_box_agent::proto::agent::{ExecInput, ShutdownRequest};
 use a3s_box_agent::proto::shim::{End, Running, attach_event};
 use a3s_box_core::{BackOff, BoxName, EventKind, ExitReason, RunExit, RunPolicy, ShimSpec, Signal};
+use a3s_box_net::SecretValues;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
@@ -42,7 +43,12 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Those of the box's own folder: a run whose end cannot be written down.
-pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) -> io::Result<()> {
+pub(crate) async fn live(
+    spec: ShimSpec,
+    secrets: SecretValues,
+    shim: StdListener,
+    agent: StdListener,
+) -> io::Result<()> {
     let status = StatusFile::begin()?;
     let (commands_in, commands) = mpsc::channel(16);
     // What clients type waits here, and with them, until the guest is up.
@@ -62,6 +68,7 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         events: Events::of(&spec),
         log: Log::open("log", spec.log)?,
         spec,
+        secrets,
         status,
         jobs,
         clients: Clients::default(),
@@ -106,6 +113,8 @@ pub(crate) struct Stillness {
 
 struct Life {
     spec: ShimSpec,
+    /// The values of the box's secrets, for all its runs.
+    secrets: SecretValues,
     status: StatusFile,
     log: Log,
     jobs: Jobs,
@@ -162,7 +171,7 @@ impl Life {
         let exit = match self.events.tell(EventKind::Started, &[]).await {
             Err(message) => self.not_started(message).await,
             Ok(()) => {
-                let (exit, network) = match network::start(&self.spec) {
+                let (exit, network) = match network::start(&mut self.spec, &self.secrets) {
                     Err(message) => (self.not_started(message).await, None),
                     Ok((network, stream)) => (self.machine(stream, agent, input).await?, network),
                 };

@@ -8,6 +8,7 @@ mod limits;
 mod mounts;
 mod network;
 mod told;
+mod trust;
 mod volumes;
 
 pub(crate) use fatal::{Fatal, power_off};
@@ -100,7 +101,7 @@ fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Volumes),
     let disks = devices::find(&needed)?;
     let (own, of_volumes) = disks.split_at(disks.len() - serials.len());
     let names = Names { hostname: &spec.hostname, hosts: &spec.guest.hosts, resolver };
-    let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names)?;
+    let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names, spec.trust.as_ref())?;
     let mounts = volumes::open(&spec.volumes, of_volumes)?;
     Ok((root, spec.volumes.iter().map(|volume| volume.target.clone()).zip(mounts).collect()))
 }

@@ -33,6 +33,7 @@ fn spec() -> ShimSpec {
             volumes: Vec::new(),
             guest: GuestConfig::default(),
             process: ExecRequest::default(),
+            trust: None,
         },
     }
 }

@@ -36,6 +36,7 @@ fn spec(dir: &Path) -> ShimSpec {
             volumes: Vec::new(),
             guest: GuestConfig::default(),
             process: ExecRequest::default(),
+            trust: None,
         },
     }
 }

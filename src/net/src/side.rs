@@ -13,7 +13,7 @@ const READ: usize = 16 << 10;
 
 /// Why a side is of no more use.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// Its socket failed.
     Socket(Errno),
     /// What came is not what TLS has there.
@@ -27,19 +27,19 @@ impl From<Errno> for Broken {
 }
 
 /// One side.
-pub(super) struct Side {
+pub(crate) struct Side {
     socket: OwnedFd,
     tls: Option<Connection>,
-    pub(super) readable: bool,
-    pub(super) writable: bool,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
     /// Whether no more comes from it.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// Whether that came without a word, so that something may be missing.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
     /// Whether it was told that no more comes from us.
-    pub(super) shut: bool,
+    pub(crate) shut: bool,
     /// What is to be sent, before TLS.
-    pub(super) unsent: Vec<u8>,
+    pub(crate) unsent: Vec<u8>,
 }
 
 /// A socket as TLS has it.
@@ -62,25 +62,34 @@ impl Write for Wire<'_> {
 }
 
 impl Side {
-    pub(super) fn new(socket: OwnedFd, mut tls: Option<Connection>) -> Self {
+    pub(crate) fn new(socket: OwnedFd, mut tls: Option<Connection>) -> Self {
         if let Some(tls) = &mut tls {
             tls.set_buffer_limit(Some(MAX_UNSENT));
         }
-        Self { socket, tls, readable: true, writable: true, ended: false, cut: false, shut: false, unsent: Vec::new() }
+        Self {
+            socket,
+            tls,
+            readable: true,
+            writable: true,
+            ended: false,
+            cut: false,
+            shut: false,
+            unsent: Vec::new(),
+        }
     }
 
     /// Whether TLS still has to agree on keys.
-    pub(super) fn is_greeting(&self) -> bool {
+    pub(crate) fn is_greeting(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Whether it may be given more to send.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.unsent.len() < MAX_UNSENT
     }
 
     /// Reads a piece of what has come to the end of `buffer`. Whether there was anything.
-    pub(super) fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
+    pub(crate) fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
         if self.ended {
             return Ok(false);
         }
@@ -149,7 +158,7 @@ impl Side {
     }
 
     /// Sends what the socket takes. Whether anything happened.
-    pub(super) fn flush(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn flush(&mut self) -> Result<bool, Broken> {
         let mut moved = false;
         loop {
             let Some(tls) = &mut self.tls else {
@@ -185,7 +194,7 @@ impl Side {
     }
 
     /// Tells it that no more comes, once all has gone. `politely` says that it was all there is.
-    pub(super) fn finish(&mut self, politely: bool) -> Result<bool, Broken> {
+    pub(crate) fn finish(&mut self, politely: bool) -> Result<bool, Broken> {
         let unsent = !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write());
         if self.shut || unsent || self.is_greeting() && politely {
             return Ok(false);

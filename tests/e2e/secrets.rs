@@ -1,0 +1,270 @@
+//! Secrets that a box uses and never has.
+
+use crate::harness::{Home, eventually};
+use rustls::pki_types::PrivateKeyDer;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+const VALUE: &str = "sk-e2e/9c3f+77aa==";
+const OTHER_VALUE: &str = "sk-e2e-the-second-one";
+const HOST: &str = "host.a3s.internal";
+
+/// A server on this host's loopback that proves to be [`HOST`] to whoever believes `ca.pem`. It remembers the heads of
+/// requests, and answers with what their `X-Key` says in a head of its own.
+struct Server {
+    port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn last(&self) -> String {
+        self.heads.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+}
+
+/// Servers over TLS, and their authority in `ca.pem` of the state directory, which `config.toml` believes.
+fn servers<const N: usize>(home: &Home) -> [Server; N] {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec![HOST.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    fs::write(home.path().join("ca.pem"), pem(root.der())).unwrap();
+    fs::write(home.path().join("config.toml"), "[net]\nca = ['ca.pem']\n").unwrap();
+    std::array::from_fn(|_| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, heads) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
+        let (seen, config) = (Arc::clone(&heads), Arc::clone(&config));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, config) = (Arc::clone(&seen), Arc::clone(&config));
+                std::thread::spawn(move || answer(config, stream, &seen));
+            }
+        });
+        Server { port, heads }
+    })
+}
+
+fn answer(config: Arc<rustls::ServerConfig>, stream: TcpStream, seen: &Mutex<Vec<String>>) -> Option<()> {
+    let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let key = head.lines().find_map(|line| line.strip_prefix("X-Key: ")).unwrap_or("none").to_owned();
+    seen.lock().unwrap().push(head);
+    let text =
+        format!("HTTP/1.1 200 OK\r\nX-Echo: {key}\r\nContent-Length: 6\r\nConnection: close\r\n\r\nfine.\n");
+    stream.write_all(text.as_bytes()).ok()?;
+    stream.conn.send_close_notify();
+    stream.flush().ok()
+}
+
+fn pem(der: &[u8]) -> String {
+    let child = std::process::Command::new("openssl")
+        .args(["x509", "-inform", "der"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.as_ref().unwrap().write_all(der).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+/// The files below `folder` that hold `text`.
+fn files_with(folder: &Path, text: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files_with(&entry.path(), text, found);
+        } else if kind.is_file() && fs::read(entry.path()).is_ok_and(|bytes| holds(&bytes, text)) {
+            found.push(entry.path().display().to_string());
+        }
+    }
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Whether `text` is in what a process has in memory, the guest's memory among it. `None` where that cannot be seen.
+fn remembers(pid: i32, text: &str) -> Option<bool> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let pages = fs::File::open(format!("/proc/{pid}/pagemap")).ok()?;
+    let mut block = vec![0; 1 << 20];
+    let mut any = false;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        let (mut at, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        while at < to {
+            let length = usize::try_from((to - at).min(1 << 20)).unwrap();
+            // What was never touched is not read, or the host would have to give it.
+            let mut entries = vec![0; length / 4096 * 8];
+            let there = pages.read_exact_at(&mut entries, at / 4096 * 8).is_ok();
+            let resident = entries.chunks_exact(8).any(|entry| entry[7] & 0xc0 != 0);
+            if (!there || resident) && memory.read_exact_at(&mut block[..length], at).is_ok() {
+                any = true;
+                if holds(&block[..length], text) {
+                    return Some(true);
+                }
+            }
+            at += 1 << 20;
+        }
+    }
+    any.then_some(false)
+}
+
+#[test]
+fn a_secret_goes_to_its_host_and_the_box_never_has_it() {
+    let home = Home::new();
+    let [api, other] = servers(&home);
+    let secret = format!("--secret=TOKEN=env:E2E_TOKEN@{HOST}:{}", api.port);
+    let allowed: Vec<String> =
+        [&api, &other].iter().map(|s| format!("--allow-host={HOST}:{}", s.port)).collect();
+    let run = |value: Option<&str>| {
+        let words = [
+            "run",
+            "-d",
+            "--name",
+            "b",
+            "--memory",
+            "128m",
+            &secret,
+            &allowed[0],
+            &allowed[1],
+            "busybox",
+            "sleep",
+            "100000",
+        ];
+        let run = home.a3s(&words);
+        value.map_or_else(|| home.a3s(&words), |value| run.env("E2E_TOKEN", value)).run()
+    };
+    run(None).refused(&["secret TOKEN", "no variable E2E_TOKEN", "file:PATH"]);
+    home.a3s(&["rm", "b"]).run();
+    run(Some("short")).refused(&["too short"]);
+    home.a3s(&["rm", "b"]).run();
+    run(Some(VALUE)).ok();
+    let placeholder = home.exec("b", "echo $TOKEN");
+    assert!(placeholder.starts_with("a3s-secret-") && placeholder.len() > 40, "{placeholder}");
+    let ask = |server: &Server| {
+        let script = format!(
+            "wget -S -O - --header \"X-Key: $TOKEN\" --header 'Host: {HOST}:{}' https://{HOST}:{}/a?k=$TOKEN 2>&1",
+            server.port, server.port
+        );
+        home.exec("b", &script)
+    };
+    let said = ask(&api);
+    assert!(said.contains("fine.") && said.contains(&format!("X-Echo: {placeholder}")), "{said}");
+    let head = api.last();
+    assert!(
+        head.contains(&format!("X-Key: {VALUE}\r\n")) && head.contains("k=sk-e2e%2F9c3f%2B77aa%3D%3D"),
+        "{head}"
+    );
+    // Another server has nothing from it.
+    let said = ask(&other);
+    assert!(said.contains(&format!("X-Echo: {placeholder}")), "{said}");
+    assert!(other.last().contains(&format!("X-Key: {placeholder}\r\n")), "{}", other.last());
+    // Programs are told whom to believe: what the image has or the host has, and the box's own authority.
+    let bundle = home.exec("b", "cat $SSL_CERT_FILE; cmp $SSL_CERT_FILE $CURL_CA_BUNDLE && echo same");
+    assert!(bundle.matches("BEGIN CERTIFICATE").count() > 1 && bundle.ends_with("same"), "{bundle}");
+    assert_eq!(home.exec("b", "ls /usr/local/share/ca-certificates"), "a3s-box.crt");
+    assert!(!home.a3s(&["diff", "b"]).run().ok().contains("a3s-box"));
+
+    let explained = |port: u16| home.a3s(&["net", "explain", "b", &format!("{HOST}:{port}")]).run().ok();
+    assert!(explained(api.port).contains("with secret TOKEN, over TLS"), "{}", explained(api.port));
+    assert!(!explained(other.port).contains("TOKEN"));
+    let log = || home.a3s(&["net", "log", "b"]).run().ok();
+    eventually("the use in the log", || log().contains("\"secrets\":[\"TOKEN\"]").then_some(()));
+
+    // It is in no file, no list of processes, no answer of ours and not in the guest's memory.
+    let mut found = Vec::new();
+    files_with(home.path(), VALUE, &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    let (shim, vmm) = (home.pid("b", "shim").unwrap(), home.pid("b", "vmm").unwrap());
+    for pid in [shim, vmm] {
+        for what in ["cmdline", "environ"] {
+            let text = fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+            assert!(!holds(&text, VALUE), "{what} of {pid}");
+        }
+    }
+    assert!(!home.a3s(&["inspect", "b"]).run().ok().contains(VALUE) && !log().contains(VALUE));
+    if let Some(remembered) = remembers(vmm, VALUE) {
+        assert!(!remembered, "the guest's memory holds the value");
+        assert_eq!(remembers(vmm, &placeholder), Some(true), "the search finds nothing at all");
+    }
+
+    // The value is read anew at each start.
+    home.a3s(&["stop", "-t", "0", "b"]).run().ok();
+    home.a3s(&["start", "b"]).run().refused(&["no variable E2E_TOKEN"]);
+    home.a3s(&["start", "b"]).env("E2E_TOKEN", OTHER_VALUE).run().ok();
+    assert_eq!(home.exec("b", "echo $TOKEN"), placeholder);
+    ask(&api);
+    assert!(api.last().contains(&format!("X-Key: {OTHER_VALUE}\r\n")), "{}", api.last());
+}
+
+#[test]
+fn programs_believe_the_box_own_authority_and_check_the_server() {
+    let home = Home::empty();
+    home.load("A3S_TEST_DEBIAN", "debian");
+    let [api] = servers(&home);
+    let file = home.path().join("value");
+    fs::write(&file, format!("{VALUE}\n")).unwrap();
+    let host = format!("{HOST}:{}", api.port);
+    let secret = format!("TOKEN=file:{}@{host}", file.display());
+    let start = |name: &str| {
+        let words = [
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--secret",
+            &secret,
+            "--allow-host",
+            &host,
+            "debian",
+            "sleep",
+            "100000",
+        ];
+        home.a3s(&words).run().ok();
+    };
+    start("b");
+    let fetch = format!(
+        "/usr/lib/apt/apt-helper -o Acquire::https::CAInfo=$SSL_CERT_FILE -o Acquire::Retries=0 \
+         download-file https://user:$TOKEN@{host}/file /tmp/file && cat /tmp/file"
+    );
+    let said = home.exec("b", &fetch);
+    assert!(said.ends_with("fine."), "{said}");
+    let credentials = "dXNlcjpzay1lMmUvOWMzZis3N2FhPT0=";
+    assert!(api.last().contains(&format!("Authorization: Basic {credentials}")), "{}", api.last());
+    // A server that nobody vouches for is sent nothing.
+    fs::write(home.path().join("config.toml"), "").unwrap();
+    start("c");
+    let before = api.heads.lock().unwrap().len();
+    let out = home.a3s(&["exec", "c", "sh", "-c", &fetch]).run();
+    assert!(!out.text().contains("fine."), "{}", out.text());
+    assert_eq!(api.heads.lock().unwrap().len(), before);
+    let log = || home.a3s(&["net", "log", "c"]).run().ok();
+    eventually("the refusal", || log().contains("does not prove who it is").then_some(()));
+}
