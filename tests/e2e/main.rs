@@ -32,3 +32,4 @@ mod terminal;
 mod traffic;
 mod tree;
 mod volumes;
+mod websocket;

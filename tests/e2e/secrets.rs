@@ -198,6 +198,12 @@ fn a_secret_goes_to_its_host_and_the_box_never_has_it() {
     let log = || home.a3s(&["net", "log", "b"]).run().ok();
     eventually("the use in the log", || log().contains("\"secrets\":[\"TOKEN\"]").then_some(()));
 
+    // What the network did is counted outside of the guest.
+    let stats = home.a3s(&["stats", "--no-stream", "--format", "json", "b"]).run().ok();
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let figure = |name: &str| stats["network"][name].as_u64().unwrap();
+    assert!(figure("allowed") >= 2 && figure("sent") > 0 && figure("queries") > 0, "{stats}");
+
     // It is in no file, no list of processes, no answer of ours and not in the guest's memory.
     let mut found = Vec::new();
     files_with(home.path(), VALUE, &mut found);

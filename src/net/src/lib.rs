@@ -117,6 +117,11 @@ impl Network {
         self.counters.read()
     }
 
+    /// The same, for whoever reads it elsewhere and later.
+    pub fn figures(&self) -> Counters {
+        self.counters.clone()
+    }
+
     /// Ends the network, and says how it ended if it had before.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
 //! The box's network, on a thread of its own beside the VMM. What it does is `a3s-box-net`'s; its log and the
 //! ports that it found are in the box's folder.
 
-use a3s_box_core::ShimSpec;
+use a3s_box_core::{NetCounters, ShimSpec};
 use a3s_box_files::Scratch;
-use a3s_box_net::{Network, SecretValues};
+use a3s_box_net::{Counters, Network, SecretValues};
 use std::error::Error as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the box did on the network.
 const LOG: &str = "net.jsonl";
@@ -36,6 +37,22 @@ pub(crate) fn start(
     spec.boot.trust = running.trust().cloned();
     note_ports(&running).map_err(|e| format!("cannot write {PORTS}: {e}"))?;
     Ok((Some(running), Some(theirs.into())))
+}
+
+/// What the network of the run under way has done, for whoever asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figures(Arc<Mutex<Option<Counters>>>);
+
+impl Figures {
+    /// A run has begun, whose network this is.
+    pub(crate) fn follow(&self, network: Option<&Network>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = network.map(Network::figures);
+    }
+
+    /// The figures now, where the run has a network.
+    pub(crate) fn read(&self) -> Option<NetCounters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Counters::read)
+    }
 }
 
 /// Ends the network, once the VMM has ended.

@@ -10,6 +10,7 @@
 //! that could be understood in two ways goes nowhere. Values are in this process's memory alone, and in no message.
 
 mod authority;
+pub(crate) mod fuzz;
 pub(crate) mod relay;
 mod request;
 mod response;

@@ -10,7 +10,7 @@ use crate::events::{self, Events};
 use crate::input::Input;
 use crate::jobs::Jobs;
 use crate::log::Log;
-use crate::network;
+use crate::network::{self, Figures};
 use crate::output::Clients;
 use crate::proxy;
 use crate::serve::{self, Command, Service};
@@ -55,11 +55,13 @@ pub(crate) async fn live(
     let (input, first_input) = Input::new();
     let activity = Activity::begin();
     let jobs = Jobs::open(activity.clone())?;
+    let figures = Figures::default();
     let service = Service {
         commands: commands_in.clone(),
         input: input.clone(),
         activity: activity.clone(),
         jobs: jobs.clone(),
+        figures: figures.clone(),
     };
     let (quit, quitting) = watch::channel(false);
     let serving = tokio::spawn(serve::clients(listener(shim)?, service, quitting));
@@ -71,6 +73,7 @@ pub(crate) async fn live(
         secrets,
         status,
         jobs,
+        figures,
         clients: Clients::default(),
         commands,
         activity,
@@ -118,6 +121,7 @@ struct Life {
     status: StatusFile,
     log: Log,
     jobs: Jobs,
+    figures: Figures,
     clients: Clients,
     commands: mpsc::Receiver<Command>,
     activity: Activity,
@@ -173,7 +177,10 @@ impl Life {
             Ok(()) => {
                 let (exit, network) = match network::start(&mut self.spec, &self.secrets) {
                     Err(message) => (self.not_started(message).await, None),
-                    Ok((network, stream)) => (self.machine(stream, agent, input).await?, network),
+                    Ok((network, stream)) => {
+                        self.figures.follow(network.as_ref());
+                        (self.machine(stream, agent, input).await?, network)
+                    }
                 };
                 network::stop(network);
                 exit
