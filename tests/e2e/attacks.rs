@@ -1,7 +1,7 @@
 //! What a hostile guest may try: the shim, the host's files and the other boxes are unharmed, and the box can still be
 //! stopped and removed.
 
-use crate::harness::{Home, Kernel, Running, eventually, given};
+use crate::harness::{Home, Kernel, Running, eventually, given, private_memory};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,6 @@ use std::path::{Path, PathBuf};
 const MIB: u64 = 1 << 20;
 /// What the shim may hold of memory, whatever a guest says.
 const MOST: u64 = 32 * MIB;
-
-/// The memory that is a process's alone, by its own account; none once it is gone.
-fn private_memory(pid: i32) -> Option<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    Some(
-        private.map(|line| line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10).sum(),
-    )
-}
 
 /// The rootfs images of a state directory, by content.
 fn rootfs(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {

@@ -1,7 +1,6 @@
 //! Further processes in a box: many at once, large amounts, slow readers, clients that vanish.
 
-use crate::harness::{Home, eventually};
-use std::fs;
+use crate::harness::{Home, eventually, private_memory};
 use std::io::{Read, Write};
 
 const MIB: u64 = 1 << 20;
@@ -19,12 +18,6 @@ fn noise() -> Vec<u8> {
         bytes.extend_from_slice(&state.to_le_bytes());
     }
     bytes
-}
-
-fn private_memory(pid: i32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    private.map(|line| line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10).sum()
 }
 
 /// All of the guest's anonymous memory: an upper bound of what its init holds.
@@ -58,7 +51,7 @@ fn sixty_four_mebibytes_go_through_cat_while_others_run() {
             other.join().unwrap();
         }
     });
-    let shim = private_memory(home.pid("e", "shim").unwrap());
+    let shim = private_memory(home.pid("e", "shim").unwrap()).unwrap();
     assert!(shim < MOST, "the shim holds {} MiB", shim / MIB);
 }
 
@@ -79,7 +72,7 @@ fn a_slow_reader_stops_the_writer() {
     });
     assert!(stuck * 65536 < 16 * MIB, "{stuck} blocks were taken from the writer");
     assert!(guest_memory(&home, "w") < MOST);
-    let shim = private_memory(home.pid("w", "shim").unwrap());
+    let shim = private_memory(home.pid("w", "shim").unwrap()).unwrap();
     assert!(shim < MOST, "the shim holds {} MiB", shim / MIB);
     // Once somebody reads, it goes on.
     let mut out = writer.stdout();

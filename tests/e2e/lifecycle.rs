@@ -1,6 +1,6 @@
 //! A box from its creation to its removal, as a Docker user's fingers know it.
 
-use crate::harness::{Home, Kernel};
+use crate::harness::{Home, Kernel, eventually};
 
 #[test]
 fn a_box_is_created_started_stopped_started_again_and_removed() {
@@ -17,6 +17,9 @@ fn a_box_is_created_started_stopped_started_again_and_removed() {
     home.await_log("it", "1\n");
     assert_eq!(home.a3s(&["ps", "-q"]).run().ok(), id[..12]);
     home.a3s(&["rm", "it"]).run().refused(&["running", "rm -f"]);
+    home.a3s(&["rm", "nobody"]).run().refused(&["no such box: nobody"]);
+    let forced = home.a3s(&["rm", "-f", "nobody"]).run();
+    assert_eq!((forced.ok(), forced.stderr.contains("no such box: nobody")), (String::new(), true));
     assert_eq!(home.a3s(&["stop", "it"]).run().ok(), "it");
     let view = home.inspect("it");
     assert_eq!(view["state"], "stopped");
@@ -229,6 +232,13 @@ fn a_box_can_be_waited_for_restarted_and_renamed() {
     home.start("one", &[], "echo run >> /runs; trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done");
     let mut waiting = home.a3s(&["wait", "one"]).spawn();
     home.await_log("one", "up\n");
+    let shim = format!("{}/shim.sock", home.inspect("one")["id"].as_str().unwrap());
+    eventually("the command that waits has found the box", || {
+        let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+        // A connection to the shim that is up.
+        let connected = |line: &&str| line.ends_with(&shim) && line.split_whitespace().nth(5) == Some("03");
+        sockets.lines().find(connected).map(drop)
+    });
     home.a3s(&["rename", "one", "two"]).run().ok();
     home.a3s(&["inspect", "one"]).run().refused(&["no such box"]);
     assert_eq!(home.a3s(&["restart", "two"]).run().ok(), "two");

@@ -11,6 +11,7 @@ mod cp;
 mod events;
 mod exec;
 mod forms;
+mod giving_back;
 mod harness;
 mod health;
 mod images;

@@ -172,12 +172,16 @@ fn apply(model: &mut Model, verb: Verb) -> bool {
             }
             may
         }
-        Verb::Rm(name) | Verb::RmForced(name) => {
-            let may = model.contains_key(NAMES[name]) && (verb == Verb::RmForced(name) || !live(model, name));
+        Verb::Rm(name) => {
+            let may = model.contains_key(NAMES[name]) && !live(model, name);
             if may {
                 model.remove(NAMES[name]);
             }
             may
+        }
+        Verb::RmForced(name) => {
+            model.remove(NAMES[name]);
+            true
         }
     }
 }

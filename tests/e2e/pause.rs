@@ -10,7 +10,8 @@ fn host_seconds() -> f64 {
 #[test]
 fn a_paused_box_does_nothing_until_it_goes_on() {
     let home = Home::new();
-    home.start("p", &["-i"], "while :; do echo tick >> /ticks; sleep 0.05; done");
+    home.start("p", &["-i"], "while :; do echo tick >> /ticks; echo tick; sleep 0.05; done");
+    home.await_log("p", "tick");
     home.a3s(&["unpause", "p"]).run().refused(&["p", "not paused"]);
     assert_eq!(home.a3s(&["pause", "p"]).run().ok(), "p");
     assert_eq!(home.state("p").unwrap(), "paused");

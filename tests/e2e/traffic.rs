@@ -1,6 +1,6 @@
 //! What agents do on the network: install packages, clone repositories, move large files, hold many connections.
 
-use crate::harness::{Home, PATIENCE, eventually};
+use crate::harness::{Home, PATIENCE, eventually, private_memory};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -144,15 +144,7 @@ fn a_thousand_connections_at_once() {
     let (server, port, allowed) = listen();
     let home = Home::new();
     home.start("b", &["--memory", "1g", &allowed], "sleep 100000");
-    let private = || {
-        let pid = home.inspect("b")["run"]["shim"]["pid"].as_u64().unwrap();
-        let map = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-        let of = |name: &str| -> u64 {
-            let line = map.lines().find(|line| line.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
-        (of("Private_Clean:") + of("Private_Dirty:")) >> 10
-    };
+    let private = || private_memory(home.pid("b", "shim").unwrap()).unwrap() >> 20;
     let idle = private();
     assert!(idle < 16, "the shim of an idle box has {idle} MiB of its own");
     // The name is asked for once: there is a limit to questions.

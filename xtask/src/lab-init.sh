@@ -14,7 +14,7 @@ stty -F /dev/ttyS0 -opost
 stty -F /dev/ttyS1 -opost
 while echo . > /dev/ttyS1; do sleep 2; done &
 alive=$!
-for module in irqbypass kvm kvm-amd; do insmod "/lab/modules/$module.ko"; done
+for module in /lab/modules/*; do insmod "$module"; done
 chgrp kvm /dev/kvm
 chmod 660 /dev/kvm
 user=$(cat /lab/user)
@@ -26,8 +26,10 @@ export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kv
 export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
 export A3S_TEST_DEBIAN=/lab/debian
 export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
-mkdir -m 700 "$A3S_HOME"
+mkdir "$A3S_HOME"
+[ ! -b /dev/vda ] || mount /dev/vda "$A3S_HOME"
 chown "$user" "$A3S_HOME"
+chmod 700 "$A3S_HOME"
 cd /lab
 
 # What every process waits for, when the command has taken too long.
@@ -52,4 +54,5 @@ code=$?
 kill "$alive"
 echo $code > /dev/ttyS1
 sleep 0.2
-poweroff -f
+# Nothing is written back: what is on a disk then is what a power cut leaves.
+poweroff -f -n

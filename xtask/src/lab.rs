@@ -20,7 +20,17 @@ use std::time::{Duration, Instant};
 /// The kernel: any release of it will do.
 const KERNEL: &str = "linux-image-cloud-amd64";
 /// In the order in which they are loaded.
-const MODULES: &[&str] = &["virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko"];
+const MODULES: &[&str] = &[
+    "virt/lib/irqbypass.ko",
+    "arch/x86/kvm/kvm.ko",
+    "arch/x86/kvm/kvm-amd.ko",
+    "drivers/virtio/virtio_ring.ko",
+    "drivers/virtio/virtio.ko",
+    "drivers/virtio/virtio_pci_modern_dev.ko",
+    "drivers/virtio/virtio_pci_legacy_dev.ko",
+    "drivers/virtio/virtio_pci.ko",
+    "drivers/block/virtio_blk.ko",
+];
 /// What of this machine the tests and the programs run.
 const PROGRAMS: &[&str] = &[
     "/bin/dash",
@@ -56,6 +66,9 @@ pub(crate) struct KvmLab {
     /// As an ordinary user in the group kvm
     #[arg(long)]
     user: bool,
+    /// A disk that holds A3S_HOME and outlives the machine, as at a reboot; it is made where it is missing
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
     /// The command, for a shell
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     command: Vec<String>,
@@ -66,9 +79,23 @@ const TESTS: &str = "e2e --test-threads=1 lifecycle::a_box_is_created kills::the
                      exec::exit_codes terminal::a_shell && \
                      A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes";
 
+/// What a reboot of the host does to boxes: the machine that ran the first of these loses its power with boxes running,
+/// and the second runs in a new one with the same disk.
+const BEFORE_REBOOT: &str = include_str!("lab-before-reboot.sh");
+const AFTER_REBOOT: &str = include_str!("lab-after-reboot.sh");
+const DISK_SIZE: u64 = 2 << 30;
+
 /// Runs the tests that are run each time, as an ordinary user.
 pub(crate) fn test() -> Result<()> {
-    let lab = KvmLab { user: true, command: vec![TESTS.to_owned()] };
+    in_a_lab(TESTS, None)?;
+    let work = tempfile::tempdir()?;
+    let disk = Some(work.path().join("disk"));
+    in_a_lab(BEFORE_REBOOT, disk.clone())?;
+    in_a_lab(AFTER_REBOOT, disk)
+}
+
+fn in_a_lab(command: &str, disk: Option<PathBuf>) -> Result<()> {
+    let lab = KvmLab { user: true, disk, command: vec![command.to_owned()] };
     for _ in 0..MACHINES {
         match lab.boot(TESTS_TAKE)? {
             End::Code(0) => return Ok(()),
@@ -112,13 +139,20 @@ impl KvmLab {
             fs::write(tree.root.join("lab/patience"), format!("{}\n", patience.as_secs()))?;
             tree.pack(&initramfs)
         })?;
-        step("the lab", || run(&kernel.image, &initramfs, &work.path().join("told"), patience + SILENCE))
+        let disk = self.disk.as_deref();
+        if let Some(disk) = disk.filter(|disk| !disk.exists()) {
+            fs::File::create(disk)?.set_len(DISK_SIZE)?;
+            quietly(Command::new("/sbin/mkfs.ext4").args(["-q", "-E", "root_owner=1000:1000"]).arg(disk))?;
+        }
+        step("the lab", || {
+            run(&kernel.image, &initramfs, disk, &work.path().join("told"), patience + SILENCE)
+        })
     }
 }
 
 /// Runs the machine to its end. What it tells on its second serial port goes to the file `told`: a dot every now and
 /// then, and the command's exit code at the end. After `patience` the machine should have ended the command itself.
-fn run(kernel: &Path, initramfs: &Path, told: &Path, patience: Duration) -> Result<End> {
+fn run(kernel: &Path, initramfs: &Path, disk: Option<&Path>, told: &Path, patience: Duration) -> Result<End> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-no-user-config"]);
     qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "6G"]);
@@ -126,6 +160,10 @@ fn run(kernel: &Path, initramfs: &Path, told: &Path, patience: Duration) -> Resu
     qemu.arg(format!("file:{}", told.display()));
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     qemu.args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=reliable"]);
+    if let Some(disk) = disk {
+        qemu.args(["-device", "virtio-blk-pci,drive=disk", "-drive"]);
+        qemu.arg(format!("if=none,id=disk,format=raw,file={}", disk.display()));
+    }
     let mut qemu = qemu.stdin(Stdio::null()).spawn().context("cannot run QEMU")?;
     let begin = Instant::now();
     let (mut heard, mut since) = (0, begin);
@@ -211,9 +249,8 @@ impl Tree {
             "root:x:0:0::/tmp:/bin/sh\nlab:x:1000:1000::/home/lab:/bin/sh\n",
         )?;
         fs::write(self.root.join("etc/group"), "root:x:0:\nkvm:x:100:lab\nlab:x:1000:\n")?;
-        for module in MODULES {
-            let name = Path::new(module).file_name().context("a module without a name")?;
-            copy(&kernel.modules.join(module), &self.root.join("lab/modules").join(name))?;
+        for (place, module) in MODULES.iter().enumerate() {
+            copy(&kernel.modules.join(module), &self.root.join(format!("lab/modules/{place:02}.ko")))?;
         }
         copy(Path::new("/bin/busybox"), &self.root.join("bin/busybox"))?;
         // Debian's shell, which knows no applets.

@@ -42,3 +42,11 @@ pub fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The memory in bytes that is a process's alone, by its own account; none once it is gone.
+pub fn private_memory(pid: i32) -> Option<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    let kib = private.map(|line| line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap());
+    Some(kib.sum::<u64>() << 10)
+}

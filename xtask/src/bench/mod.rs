@@ -3,6 +3,7 @@
 
 mod boot;
 mod cli;
+mod crowd;
 mod floor;
 mod image;
 mod memory;
@@ -38,6 +39,12 @@ enum What {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// Commands for 200 created and 30 running boxes, against one of each
+    Crowd {
+        /// Rounds that count
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// TCP between a guest and the host, against passt and QEMU's own network
     Net {
         /// Rounds that count
@@ -69,6 +76,7 @@ impl Bench {
         match self.what {
             What::Boot { rounds, on } => boot::run(rounds, on.as_deref()),
             What::Cli { rounds } => cli::run(rounds),
+            What::Crowd { rounds } => crowd::run(rounds),
             What::Image { rounds } => image::run(rounds),
             What::Net { rounds } => net::run(rounds),
             What::Work { rounds } => work::run(rounds),

@@ -53,7 +53,9 @@ mod wait;
 use a3s_box_core::{BoxError, Result};
 use a3s_box_runtime::{Engine, Home};
 use clap::Subcommand;
+use futures_util::StreamExt;
 use std::future::Future;
+use std::pin::pin;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -227,11 +229,15 @@ fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
         .block_on(work)
 }
 
-/// Does `work` for each of `names`, goes on after a failure, and reports the last one at the end.
+/// Does `work` for each of `names`, several at once, goes on after a failure, and reports the last one at the end. What
+/// is told comes in the order of the names.
 async fn for_each(names: &[String], work: impl AsyncFn(String) -> Result<()>) -> Result<u8> {
+    const AT_ONCE: usize = 32;
     let mut failure = None;
-    for name in names {
-        match work(name.clone()).await {
+    let each = names.iter().map(async |name| (name, work(name.clone()).await));
+    let mut done = pin!(futures_util::stream::iter(each).buffered(AT_ONCE));
+    while let Some((name, came)) = done.next().await {
+        match came {
             Ok(()) => crate::stream::line(name)?,
             Err(error) => {
                 if let Some(earlier) = failure.replace(error) {

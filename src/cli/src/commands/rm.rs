@@ -1,12 +1,13 @@
 //! `rm`: removes boxes.
 
-use a3s_box_core::Result;
+use crate::failure;
+use a3s_box_core::{ErrorKind, Result};
 use a3s_box_runtime::Engine;
 use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Rm {
-    /// End boxes that run
+    /// End boxes that run; a box that is not there is told, and no failure
     #[arg(short, long)]
     force: bool,
     /// Boxes, by name or id
@@ -16,6 +17,20 @@ pub(crate) struct Rm {
 
 impl Rm {
     pub(crate) async fn run(self, engine: &Engine) -> Result<u8> {
-        super::for_each(&self.boxes, async |name| engine.rm(&name, self.force).await).await
+        let mut there = Vec::new();
+        for name in &self.boxes {
+            match engine.inspect(name) {
+                Err(error) if self.force && error.kind() == ErrorKind::NotFound => {
+                    failure::report(&error);
+                }
+                _ => there.push(name.clone()),
+            }
+        }
+        let removed = async |name: String| match engine.rm(&name, self.force).await {
+            // A box of `--rm` went when it had ended.
+            Err(error) if self.force && error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        super::for_each(&there, removed).await
     }
 }

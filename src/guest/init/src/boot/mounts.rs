@@ -23,6 +23,8 @@ pub(crate) const UPPER: &str = "/upper";
 const TOOLS: &str = "/tools";
 /// What the box's network has in place of the image's own.
 const NETWORK: &str = "/network";
+/// With this a file system tells its disk what it no longer holds, and the host has that room again.
+pub(super) const DISCARD: &str = "discard";
 /// The cgroup of everything in the box.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup/box";
 
@@ -64,7 +66,7 @@ pub(super) fn root(
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount(lower, LOWER, "erofs", flags, "")?;
     match upper {
-        Some(disk) => mount(disk, UPPER, "ext4", MountFlags::NODEV, "")?,
+        Some(disk) => mount(disk, UPPER, "ext4", MountFlags::NODEV, DISCARD)?,
         None => mount("tmpfs", UPPER, "tmpfs", MountFlags::NODEV, "mode=755")?,
     }
     writable_layer().stage("prepare the writable layer")?;

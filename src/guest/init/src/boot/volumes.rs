@@ -1,7 +1,7 @@
 //! The box's volumes: disks whose folder `data` is mounted in the box.
 
 use super::fatal::{Fatal, Stage};
-use super::mounts::{LOWER, mount};
+use super::mounts::{DISCARD, LOWER, mount};
 use crate::process::filesystems::detached;
 use a3s_box_core::VolumeMount;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -20,7 +20,7 @@ pub(super) fn open(volumes: &[VolumeMount], disks: &[String]) -> Result<Vec<Owne
 fn one(place: &str, volume: &VolumeMount, disk: &str) -> Result<OwnedFd, Fatal> {
     // A disk that can only be read cannot be mended by reading its journal.
     let (flags, options) =
-        if volume.read_only { (MountFlags::RDONLY, "noload") } else { (MountFlags::empty(), "") };
+        if volume.read_only { (MountFlags::RDONLY, "noload") } else { (MountFlags::empty(), DISCARD) };
     mount(disk, place, "ext4", flags | MountFlags::NODEV, options)?;
     let data = format!("{place}/data");
     if !Path::new(&data).exists() {
