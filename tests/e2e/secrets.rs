@@ -208,7 +208,10 @@ fn a_secret_goes_to_its_host_and_the_box_never_has_it() {
     }
 
     // The value is read anew at each start.
+    let mut follower = home.a3s(&["net", "log", "-f", "b"]).spawn();
     home.a3s(&["stop", "-t", "0", "b"]).run().ok();
+    let followed = follower.wait();
+    assert!(followed.ok().contains("\"secrets\":[\"TOKEN\"]"), "{}", followed.text());
     home.a3s(&["start", "b"]).run().refused(&["no variable E2E_TOKEN"]);
     home.a3s(&["start", "b"]).env("E2E_TOKEN", OTHER_VALUE).run().ok();
     assert_eq!(home.exec("b", "echo $TOKEN"), placeholder);

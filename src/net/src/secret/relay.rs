@@ -79,11 +79,14 @@ impl Relay {
     fn step(&mut self, swaps: &[&Swap]) -> Result<bool, Over> {
         let mut moved = self.out(swaps)?;
         moved |= self.back(swaps)?;
-        if self.client.ended && (self.requests.buffer.is_empty() || self.client.cut) {
-            moved |= self.server.finish(!self.client.cut).map_err(of_server)?;
+        // What could be passed on has been: a rest that still waits is half a request, and stays one.
+        let whole = self.requests.buffer.is_empty();
+        if self.client.ended && (whole || self.server.has_room() && self.requests.has_room(&self.asked)) {
+            moved |= self.server.finish(whole && !self.client.cut).map_err(of_server)?;
         }
-        if self.server.ended && (self.responses.buffer.is_empty() || self.server.cut) {
-            moved |= self.client.finish(!self.server.cut).map_err(of_client)?;
+        let whole = self.responses.buffer.is_empty();
+        if self.server.ended && (whole || self.client.has_room()) {
+            moved |= self.client.finish(whole && !self.server.cut).map_err(of_client)?;
             // A box that goes on sending to a server that has ended is not waited for.
             if self.client.shut && !self.server.shut {
                 moved |= self.server.finish(false).map_err(of_server)?;
