@@ -81,7 +81,9 @@ impl Relay {
         moved |= self.back(swaps)?;
         // What could be passed on has been: a rest that still waits is half a request, and stays one.
         let whole = self.requests.buffer.is_empty();
-        if self.client.ended && (whole || self.server.has_room() && self.requests.has_room(&self.asked)) {
+        let waits =
+            self.server.is_greeting() || !self.server.has_room() || !self.requests.has_room(&self.asked);
+        if self.client.ended && (whole || !waits) {
             moved |= self.server.finish(whole && !self.client.cut).map_err(of_server)?;
         }
         let whole = self.responses.buffer.is_empty();
@@ -102,14 +104,17 @@ impl Relay {
             if self.requests.has_room(&self.asked) {
                 moved |= self.client.fill(&mut self.requests.buffer).map_err(of_client)?;
             }
-            let (before, used) = (self.requests.buffer.len(), &mut self.used);
-            let mut note = |name: &str| {
-                used.insert(name.to_owned());
-            };
-            let out = &mut self.server.unsent;
-            let passed = self.requests.pass(swaps, &mut note, &mut self.asked, out);
-            passed.map_err(|why| Over::Refused(why.to_owned()))?;
-            moved |= self.requests.buffer.len() != before;
+            // Nothing is filled in for a server that has not proved who it is.
+            if !self.server.is_greeting() {
+                let (before, used) = (self.requests.buffer.len(), &mut self.used);
+                let mut note = |name: &str| {
+                    used.insert(name.to_owned());
+                };
+                let out = &mut self.server.unsent;
+                let passed = self.requests.pass(swaps, &mut note, &mut self.asked, out);
+                passed.map_err(|why| Over::Refused(why.to_owned()))?;
+                moved |= self.requests.buffer.len() != before;
+            }
         }
         // TLS has its own to say, too.
         moved |= self.server.flush().map_err(of_server)?;

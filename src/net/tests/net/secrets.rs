@@ -245,7 +245,7 @@ lab_test!(everything_streams_through_both_ways, |lab| {
     assert_eq!(told.matches(VALUE).count(), 3, "{told}");
     assert!(told.contains("0\n"), "{told}");
     let many = lab.says(&format!(
-        "seq 60 | xargs -P 12 -I N curl -sS -4 --max-time 30 --cacert {}/bundle.pem {key} {url}",
+        "seq 60 | xargs -P 12 -I @@ curl -sS -4 --max-time 30 --cacert {}/bundle.pem {key} {url}",
         lab.dir().display()
     ));
     assert_eq!(many.matches(VALUE).count(), 60);
