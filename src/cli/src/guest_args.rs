@@ -11,7 +11,7 @@ pub(crate) struct GuestArgs {
     /// Mount a volume, which is made if it is not there; it has one writer at a time
     #[arg(short, long, value_name = "NAME:PATH[:ro]")]
     volume: Vec<String>,
-    /// Mount a volume, as type=volume,source=NAME,target=PATH[,readonly]
+    /// Mount a volume, as `type=volume,source=NAME,target=PATH[,readonly]`
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,
     /// Make the root read-only; what is mounted in it is not

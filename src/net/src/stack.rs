@@ -259,7 +259,7 @@ impl Traffic {
                 }
             }
             Source::SecretGuest(_) | Source::SecretHost(_) => {
-                if let Some(news) = self.secrets.ready(source, ready) {
+                if let Some(news) = self.secrets.ready(source, ready, self.station.now) {
                     self.connections.news(news, &mut self.station);
                 }
             }

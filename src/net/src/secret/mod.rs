@@ -216,7 +216,7 @@ impl Secrets {
             self.deadlines.insert(id, station.now + GREET);
         }
         self.relays.insert(id, relay);
-        self.carry(id)
+        self.carry(id, station.now)
     }
 
     /// Both ends of TLS.
@@ -233,7 +233,7 @@ impl Secrets {
     }
 
     /// One of a connection's sockets can be read or written. News of it, where there are any.
-    pub(crate) fn ready(&mut self, source: Source, ready: Ready) -> Option<News> {
+    pub(crate) fn ready(&mut self, source: Source, ready: Ready, now: Instant) -> Option<News> {
         let (id, guest) = match source {
             Source::SecretGuest(id) => (id, true),
             Source::SecretHost(id) => (id, false),
@@ -243,7 +243,7 @@ impl Secrets {
         let side = if guest { &mut relay.client } else { &mut relay.server };
         side.readable |= ready.read;
         side.writable |= ready.write;
-        self.carry(id)
+        self.carry(id, now)
     }
 
     /// A flow has ended.
@@ -264,7 +264,8 @@ impl Secrets {
         for id in late {
             self.deadlines.remove(&id);
             let Some(relay) = self.relays.remove(&id) else { continue };
-            let over = Some(Over::Refused("TLS was not agreed upon in time".into()));
+            let late = || Over::Refused("TLS was not agreed upon in time".into());
+            let over = Some(if relay.is_greeting() { late() } else { Over::Closed });
             news.push(News { flow: relay.flow, used: relay.used().clone(), over });
         }
         news
@@ -275,7 +276,7 @@ impl Secrets {
         self.deadlines.values().min().copied()
     }
 
-    fn carry(&mut self, id: u64) -> Option<News> {
+    fn carry(&mut self, id: u64, now: Instant) -> Option<News> {
         let relay = self.relays.get_mut(&id)?;
         let (before, greeting) = (relay.used().len(), relay.is_greeting());
         let over = relay.carry(&self.swaps);
@@ -284,6 +285,9 @@ impl Secrets {
         let news = changed.then(|| (relay.flow, used.clone()));
         if greeting && !relay.is_greeting() && !relay.alone {
             self.deadlines.remove(&id);
+        }
+        if relay.is_done() {
+            self.deadlines.entry(id).or_insert(now + LINGER);
         }
         if over.is_some() {
             self.relays.remove(&id);

@@ -58,6 +58,11 @@ impl Relay {
         self.client.is_greeting() || self.server.is_greeting()
     }
 
+    /// Whether all has been said, so that only the box's last word is waited for.
+    pub(super) fn is_done(&self) -> bool {
+        self.client.shut && self.server.shut
+    }
+
     /// The secrets that were sent.
     pub(super) fn used(&self) -> &BTreeSet<String> {
         &self.used
@@ -69,7 +74,7 @@ impl Relay {
         loop {
             match self.step(&swaps) {
                 Ok(true) => {}
-                Ok(false) => return (self.client.shut && self.server.shut).then_some(Over::Closed),
+                Ok(false) => return (self.is_done() && self.client.ended).then_some(Over::Closed),
                 Err(over) => return Some(over),
             }
         }
@@ -100,6 +105,12 @@ impl Relay {
     /// From the box to the server.
     fn out(&mut self, swaps: &[&Swap]) -> Result<bool, Over> {
         let mut moved = false;
+        if self.server.shut {
+            // What comes too late is for nobody; but who says it is not to be reset for it.
+            moved |= self.client.fill(&mut self.requests.buffer).map_err(of_client)?;
+            self.requests.buffer.clear();
+            return Ok(moved);
+        }
         if self.server.has_room() {
             if self.requests.has_room(&self.asked) {
                 moved |= self.client.fill(&mut self.requests.buffer).map_err(of_client)?;

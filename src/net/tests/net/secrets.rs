@@ -269,6 +269,9 @@ lab_test!(everything_streams_through_both_ways, |lab| {
     let said = lab.says(&format!("python3 {}/chat.py", lab.dir().display()));
     assert_eq!(said.trim(), "done");
     lab.eventually("all connections end", || lab.counters().open == 0);
+    // Each of them as its ends wanted it.
+    let odd: Vec<_> = lab.records().into_iter().filter(|r| r.reason.contains("ended by")).collect();
+    assert!(odd.is_empty(), "{odd:?}");
     nothing_told(lab);
 });
 
