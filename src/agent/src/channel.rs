@@ -1,5 +1,6 @@
 //! The calling end: one HTTP/2 connection over any byte stream.
 
+use crate::FRAME;
 use crate::proto::agent::agent_client::AgentClient as Agent;
 use crate::proto::shim::shim_client::ShimClient as Shim;
 use crate::{MAX_MESSAGE, socket};
@@ -55,6 +56,7 @@ impl Channel {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(256 << 10)
             .initial_connection_window_size(1 << 20)
+            .max_frame_size(FRAME)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;

@@ -1,5 +1,6 @@
 //! The serving end: one HTTP/2 connection over any byte stream.
 
+use crate::FRAME;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::http::{Request, Response};
@@ -40,6 +41,7 @@ where
             // for good: less than this costs throughput, more gains none.
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(4 * WINDOW)
+            .max_frame_size(FRAME)
             .max_send_buf_size(SEND_BUFFER)
             .max_concurrent_streams(256)
             .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
