@@ -111,15 +111,23 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 
 /// Whether `text` is in what a process has in memory, the guest's memory among it. `None` where that cannot be seen.
 fn remembers(pid: i32, text: &str) -> Option<bool> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
-    let pages = fs::File::open(format!("/proc/{pid}/pagemap")).ok()?;
     let mut search = std::process::Command::new("grep");
     search.args(["-qazF", text]).stdin(std::process::Stdio::piped());
     let mut search = search.spawn().unwrap();
-    let mut into = search.stdin.take()?;
+    let mut into = search.stdin.take().unwrap();
+    let seen = copy_memory(pid, &mut into);
+    drop(into);
+    let found = search.wait().unwrap().success();
+    seen.map(|()| found)
+}
+
+/// Writes what a process may write of its memory, and has, to `into`, which may read no further than it has to.
+fn copy_memory(pid: i32, into: &mut impl Write) -> Option<()> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let pages = fs::File::open(format!("/proc/{pid}/pagemap")).ok()?;
     let mut block = vec![0; 1 << 20];
-    let mut any = false;
+    let mut any = None;
     for line in maps.lines().filter(|line| line.contains(" rw")) {
         let (from, to) = line.split_whitespace().next()?.split_once('-')?;
         let (mut at, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
@@ -130,16 +138,15 @@ fn remembers(pid: i32, text: &str) -> Option<bool> {
             let there = pages.read_exact_at(&mut entries, at / 4096 * 8).is_ok();
             let resident = entries.chunks_exact(8).any(|entry| entry[7] & 0xc0 != 0);
             if (!there || resident) && memory.read_exact_at(&mut block[..length], at).is_ok() {
-                any = true;
-                // It reads no further than it has to.
-                let _ = into.write_all(&block[..length]);
+                any = Some(());
+                if into.write_all(&block[..length]).is_err() {
+                    return any;
+                }
             }
             at += 1 << 20;
         }
     }
-    drop(into);
-    let found = search.wait().unwrap().success();
-    any.then_some(found)
+    any
 }
 
 /// What fetches from a server in the box, says what it is answered, and believes whom it is told to.
