@@ -74,7 +74,7 @@ lab_test!(queries_have_a_rate, |lab| {
     let mut spec = lab::open();
     spec.limits.dns_rate = 5;
     lab.boot(&spec);
-    let text = lab.says("for i in 1 2 3 4 5 6 7 8; do dig +tries=1 +time=3 localhost; done");
+    let text = lab.says("dig +tries=1 +time=3 $(yes localhost | head -20)");
     assert!(text.matches("NOERROR").count() >= 5 && text.contains("REFUSED"), "{text}");
     lab.recorded("the rate", |r| r.subject == NetSubject::Dns && r.rule == "limit: DNS rate");
 });
