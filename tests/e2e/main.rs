@@ -5,6 +5,7 @@
 
 mod attacks;
 mod bad_input;
+mod binds;
 mod changes;
 mod confinement;
 mod cp;

@@ -11,10 +11,12 @@ fn the_tour_runs_as_it_is_printed() {
         tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() > 2, "the tour has no commands");
     let home = Home::empty();
+    // Where a user is, who keeps no projects in the state directory.
+    let project = tempfile::tempdir().unwrap();
     let environment = A3s::new(home.path(), &[]).into_command();
     let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
-    shell.args(["-eux", "-c", &blocks.join("\n")]).env("PATH", path).current_dir(home.path());
+    shell.args(["-eux", "-c", &blocks.join("\n")]).env("PATH", path).current_dir(project.path());
     for (name, value) in environment.get_envs() {
         shell.env(name, value.unwrap_or_default());
     }

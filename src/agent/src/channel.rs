@@ -53,9 +53,28 @@ impl Channel {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        Self::with_windows(io, 256 << 10, 1 << 20).await
+    }
+
+    /// As [`Channel::over`], for a bind mount: a whole message may be on its way at once.
+    ///
+    /// # Errors
+    /// As [`Channel::over`].
+    pub async fn wide_over<T>(io: T) -> io::Result<Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        const WINDOW: u32 = (1 << 20) + (64 << 10);
+        Self::with_windows(io, WINDOW, 2 * WINDOW).await
+    }
+
+    async fn with_windows<T>(io: T, stream: u32, connection: u32) -> io::Result<Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(256 << 10)
-            .initial_connection_window_size(1 << 20)
+            .initial_stream_window_size(stream)
+            .initial_connection_window_size(connection)
             .max_frame_size(FRAME)
             .handshake(TokioIo::new(io))
             .await

@@ -21,7 +21,7 @@ pub mod socket;
 pub use channel::{AgentClient, Channel, ShimClient, agent_client, shim_client};
 pub use convert::InvalidMessage;
 #[cfg(feature = "server")]
-pub use serve::{serve, serve_until};
+pub use serve::{Window, serve, serve_until};
 
 /// The version of the agent protocol, which both ends name in `Hello`.
 pub const PROTOCOL_VERSION: u32 = 1;

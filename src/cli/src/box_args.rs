@@ -125,7 +125,7 @@ impl BoxArgs {
         config.hostname = self.hostname;
         config.tty = self.tty;
         config.interactive = self.interactive;
-        config.volumes = self.guest.volumes()?;
+        (config.volumes, config.binds) = self.guest.mounts()?;
         (config.guest, config.no_new_privs) = self.guest.config()?;
         if let Some(share) = self.cpus {
             config.set_cpus(share);

@@ -29,8 +29,8 @@ pub(crate) fn ps(view: &BoxView, size: Option<BoxSize>, whole: bool) -> Value {
         "Labels": labels.join(","),
         "Label": record.labels,
         "Networks": networks(view).join(","),
-        "Mounts": "",
-        "LocalVolumes": "0",
+        "Mounts": mounts(view, width).join(","),
+        "LocalVolumes": record.config.volumes.len().to_string(),
         "VMM": format!("{}/{}", record.vmm, record.accel),
     });
     if let (Some(size), Value::Object(map)) = (size, &mut row) {
@@ -38,6 +38,14 @@ pub(crate) fn ps(view: &BoxView, size: Option<BoxSize>, whole: bool) -> Value {
         map.insert("Size".into(), text.into());
     }
     row
+}
+
+/// Names of volumes and paths of the host, as Docker lists them.
+fn mounts(view: &BoxView, width: usize) -> Vec<String> {
+    let config = &view.record.config;
+    let volumes = config.volumes.iter().map(|mount| mount.volume.to_string());
+    let binds = config.binds.iter().map(|bind| bind.source.display().to_string());
+    volumes.chain(binds).map(|name| table::shorten(&name, width).to_string()).collect()
 }
 
 /// A word as JSON has it.
@@ -127,14 +135,15 @@ fn dockers(view: &BoxView) -> Map<String, Value> {
             json!({"Status": word(health.state), "FailingStreak": health.failing_streak, "Log": log});
         map.insert("Health".into(), health);
     }
-    let mounts: Vec<Value> = config
-        .volumes
-        .iter()
-        .map(|mount| {
-            json!({"Type": "volume", "Name": mount.volume, "Destination": mount.target, "Driver": "local",
-                "RW": !mount.read_only})
-        })
-        .collect();
+    let of_volumes = config.volumes.iter().map(|mount| {
+        json!({"Type": "volume", "Name": mount.volume, "Destination": mount.target, "Driver": "local",
+            "RW": !mount.read_only})
+    });
+    let of_host = config.binds.iter().map(|bind| {
+        json!({"Type": "bind", "Source": bind.source, "Destination": bind.target, "Mode": "",
+            "RW": !bind.read_only, "Propagation": "rprivate"})
+    });
+    let mounts: Vec<Value> = of_volumes.chain(of_host).collect();
     let (path, args) =
         record.process.args.split_first().map_or(("", &[][..]), |(path, args)| (path.as_str(), args));
     let value = json!({

@@ -111,8 +111,16 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     ("*", "memory", "the guest's whole memory, settled at the start; 512m by default"),
     ("*", "cpus", "as many vCPUs as that takes, and their share of time; 1 by default"),
-    ("*", "mount", "`type=volume` alone"),
-    ("*", "volume", "volumes alone, with one writer at a time; what the image has there is not copied"),
+    (
+        "*",
+        "mount",
+        "`type=volume` and `type=bind`; what is mounted in a folder of the host is not seen in it",
+    ),
+    (
+        "*",
+        "volume",
+        "a volume has one writer at a time, and what the image has there is not copied; a folder of the host is worked on as the user who runs the box, and what is mounted in it is not seen",
+    ),
     ("*", "sysctl", "also of the whole kernel, which is the box's own; none that names a program"),
     ("*", "add-host", "without `host-gateway`"),
     ("volume prune", "all", "needed: all volumes have names"),

@@ -1,17 +1,19 @@
 //! The options that say what a box finds inside: mounts, limits, privileges.
 
 use a3s_box_core::{
-    BoxError, Bytes, Capability, ErrorKind, GuestConfig, HostEntry, Result, Tmpfs, Ulimit, VolumeMount,
+    BindMount, BoxError, Bytes, Capability, ErrorKind, GuestConfig, HostEntry, Mount, Result, Tmpfs, Ulimit,
+    VolumeMount,
 };
 use clap::Args;
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Inside the box")]
 pub(crate) struct GuestArgs {
-    /// Mount a volume, which is made if it is not there; it has one writer at a time
-    #[arg(short, long, value_name = "NAME:PATH[:ro]")]
+    /// Mount a volume by its NAME, or a folder or file of the host by its /PATH or ./PATH; what is not there is made. A
+    /// volume has one writer at a time
+    #[arg(short, long, value_name = "SOURCE:PATH[:ro]")]
     volume: Vec<String>,
-    /// Mount a volume, as `type=volume,source=NAME,target=PATH[,readonly]`
+    /// Mount a volume or something of the host, as `type=volume|bind,source=SOURCE,target=PATH[,readonly]`
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,
     /// Make the root read-only; what is mounted in it is not
@@ -54,10 +56,19 @@ pub(crate) struct GuestArgs {
 }
 
 impl GuestArgs {
-    /// The volumes that were asked for.
-    pub(crate) fn volumes(&self) -> Result<Vec<VolumeMount>> {
-        let short = self.volume.iter().map(|text| VolumeMount::from_short(text));
-        short.chain(self.mount.iter().map(|text| VolumeMount::from_long(text))).collect()
+    /// The volumes and bind mounts that were asked for.
+    pub(crate) fn mounts(&self) -> Result<(Vec<VolumeMount>, Vec<BindMount>)> {
+        let here =
+            std::env::current_dir().map_err(|e| BoxError::io("cannot find the working directory", e))?;
+        let short = self.volume.iter().map(|text| Mount::from_short(text, &here));
+        let (mut volumes, mut binds) = (Vec::new(), Vec::new());
+        for mount in short.chain(self.mount.iter().map(|text| Mount::from_long(text, &here))) {
+            match mount? {
+                Mount::Volume(volume) => volumes.push(volume),
+                Mount::Bind(bind) => binds.push(bind),
+            }
+        }
+        Ok((volumes, binds))
     }
 
     /// What was asked for, and whether set-uid programs are to be without effect.

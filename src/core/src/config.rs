@@ -1,8 +1,9 @@
 //! `BoxConfig`: everything a user may ask of a box, and all of its validation.
 
 use crate::{
-    AccelChoice, BoxError, Bytes, CpuShare, ErrorKind, GuestConfig, HealthConfig, KernelChoice, LogConfig,
-    MAX_VOLUMES, NetworkConfig, RestartPolicy, Result, RunPolicy, Signal, TeeConfig, VmmChoice, VolumeMount,
+    AccelChoice, BindMount, BoxError, Bytes, CpuShare, ErrorKind, GuestConfig, HealthConfig, KernelChoice,
+    LogConfig, MAX_BINDS, MAX_VOLUMES, NetworkConfig, RestartPolicy, Result, RunPolicy, Signal, TeeConfig,
+    VmmChoice, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,6 +64,9 @@ pub struct BoxConfig {
     /// Its volumes.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
+    /// Folders and files of the host.
+    #[serde(default)]
+    pub binds: Vec<BindMount>,
     /// What it finds inside.
     #[serde(default)]
     pub guest: GuestConfig,
@@ -110,6 +114,7 @@ impl BoxConfig {
             kernel: KernelChoice::Auto,
             tee: None,
             volumes: Vec::new(),
+            binds: Vec::new(),
             guest: GuestConfig::default(),
             network: NetworkConfig::default(),
             health: HealthConfig::default(),
@@ -187,14 +192,23 @@ impl BoxConfig {
                 format!("at most {MAX_VOLUMES}"),
             );
         }
+        if self.binds.len() > MAX_BINDS {
+            return refuse(
+                format!("{} folders of the host are too many for one box", self.binds.len()),
+                format!("at most {MAX_BINDS}; a folder above them may hold several"),
+            );
+        }
         for (index, mount) in self.volumes.iter().enumerate() {
             if self.volumes[..index].iter().any(|other| other.volume == mount.volume) {
                 return refuse(format!("volume {} is mounted twice", mount.volume), "mount it once".into());
             }
-            let taken = self.volumes[..index].iter().any(|other| other.target == mount.target);
-            if taken || self.guest.tmpfs.iter().any(|tmpfs| tmpfs.path == mount.target) {
-                return refuse(format!("two file systems at {}", mount.target), "mount one of them".into());
-            }
+        }
+        let mut targets: Vec<&str> = self.guest.tmpfs.iter().map(|tmpfs| tmpfs.path.as_str()).collect();
+        targets.extend(self.volumes.iter().map(|mount| mount.target.as_str()));
+        targets.extend(self.binds.iter().map(|mount| mount.target.as_str()));
+        targets.sort_unstable();
+        if let Some(twice) = targets.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refuse(format!("two file systems at {}", twice[0]), "mount one of them".into());
         }
         self.network.validate()?;
         for secret in &self.network.secrets {

@@ -5,6 +5,7 @@
 //! knows no async runtime; every other crate depends on it.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod config;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod tee;
 mod vmm;
 mod volume;
 
+pub use bind::{BindMount, BindPoint, MAX_BINDS, Mount};
 pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
 pub use error::{BoxError, ErrorKind, Result};
 pub use event::{BoxEvent, EventKind, event_labels};

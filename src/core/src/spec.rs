@@ -1,8 +1,8 @@
 //! What the runtime tells the shim (`spec.json`) and what the shim tells the guest init (`boot.json`).
 
 use crate::{
-    Accel, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig, NetSpec,
-    NetTrust, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
+    Accel, BindPoint, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig,
+    NetSpec, NetTrust, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +57,9 @@ pub struct ShimSpec {
     /// The disks of its volumes, as many as `boot.volumes`.
     #[serde(default)]
     pub volumes: Vec<VolumeDisk>,
+    /// The folders and files of the host that it has, as many as `boot.binds`.
+    #[serde(default)]
+    pub binds: Vec<PathBuf>,
     /// Where guests are kept that have booted and can be gone on from; the shims share the folder.
     pub templates: PathBuf,
     /// Milliseconds from the VMM's start to a running container process.
@@ -103,6 +106,9 @@ pub struct BootSpec {
     /// Its volumes; each is the block device with the serial `volumeN`, counted from 0.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
+    /// Its bind mounts.
+    #[serde(default)]
+    pub binds: Vec<BindPoint>,
     /// What the box finds inside.
     #[serde(default)]
     pub guest: GuestConfig,

@@ -6,6 +6,7 @@
 //! the SDKs call it; it calls the image store, starts shims and speaks with them and with the guests.
 #![deny(unsafe_code)]
 
+mod binds;
 mod engine;
 mod events;
 mod filter;

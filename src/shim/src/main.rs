@@ -4,11 +4,12 @@
 //! in, and the restarts that its policy asks for. It knows nothing of other boxes and never touches `boxes.json`;
 //! what happens to its box it tells to the event log. The runtime starts it with the listening
 //! `shim.sock` as descriptor 3, the listening `agent.sock` as 4 and the held run lock as 5. Started with a word,
-//! this program is the process of the VMM `krun`, or tries out what the host is worth.
+//! this program is the process of the VMM `krun`, or the file server of a box, or tries out what the host is worth.
 #![deny(unsafe_code)]
 #![cfg_attr(not(krun), allow(dead_code, reason = "what carries and confines libkrun has no other use"))]
 
 mod activity;
+mod binds;
 mod boot;
 mod clock;
 mod confine;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some(vmm::krun::WORD) => return vmm::krun::enter(words.next().as_deref()),
+        Some(binds::WORD) => return binds::enter(words.next().as_deref()),
         Some(probe::WORD) => return probe::report(),
         _ => {}
     }

@@ -3,12 +3,13 @@
 use crate::activity::Activity;
 use crate::vmm::Link;
 use a3s_box_agent::mux::MAX_STREAMS;
+use a3s_box_core::MAX_BINDS;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-/// Streams that the shim itself needs.
-const OURS: usize = 2;
+/// Streams that the shim itself needs: one for each bind mount among them.
+const OURS: usize = 2 + MAX_BINDS;
 
 /// Accepts connections for as long as the guest lasts. Those beyond what the link carries wait their turn.
 pub(crate) async fn serve(listener: UnixListener, link: Link, activity: Activity) {

@@ -11,7 +11,7 @@ use a3s_box_agent::proto::shim::{
     AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, NetworkCounters, NetworkReply, NetworkRequest,
     PauseReply, PauseRequest, StopRequest, UpdateReply, UpdateRequest, job_input, job_reply,
 };
-use a3s_box_agent::{MAX_MESSAGE, serve_until};
+use a3s_box_agent::{MAX_MESSAGE, Window, serve_until};
 use a3s_box_core::{BoxName, ExitReason, RunPolicy};
 use std::time::Duration;
 use tokio::net::UnixListener;
@@ -58,7 +58,7 @@ pub(crate) async fn clients(listener: UnixListener, service: Service, mut quit: 
                     .max_decoding_message_size(MAX_MESSAGE)
                     .max_encoding_message_size(MAX_MESSAGE);
                 let mut quit = quit.clone();
-                connections.spawn(serve_until(connection, server, async move { drop(quit.changed().await) }));
+                connections.spawn(serve_until(connection, server, Window::Usual, async move { drop(quit.changed().await) }));
             }
             // What has ended is forgotten.
             Some(_) = connections.join_next() => {}

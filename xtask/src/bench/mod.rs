@@ -4,6 +4,7 @@
 mod boot;
 mod cli;
 mod crowd;
+mod files;
 mod floor;
 mod image;
 mod memory;
@@ -38,6 +39,15 @@ enum What {
         /// Rounds that count
         #[arg(long, default_value_t = 20)]
         rounds: usize,
+    },
+    /// Files of the host's in a box, against those on its own disk
+    Files {
+        /// Rounds that count
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// On this VMM and accelerator alone: krun/kvm, qemu/kvm or qemu/tcg
+        #[arg(long, value_name = "VMM/ACCEL")]
+        on: Option<String>,
     },
     /// Commands for 200 created and 30 running boxes, against one of each
     Crowd {
@@ -76,6 +86,7 @@ impl Bench {
         match self.what {
             What::Boot { rounds, on } => boot::run(rounds, on.as_deref()),
             What::Cli { rounds } => cli::run(rounds),
+            What::Files { rounds, on } => files::run(rounds, on.as_deref()),
             What::Crowd { rounds } => crowd::run(rounds),
             What::Image { rounds } => image::run(rounds),
             What::Net { rounds } => net::run(rounds),

@@ -174,6 +174,45 @@ pub mod exec_output {
         Failed(super::Failed),
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindInput {
+    #[prost(oneof = "bind_input::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<bind_input::Kind>,
+}
+/// Nested message and enum types in `BindInput`.
+pub mod bind_input {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// Which of the box's bind mounts, counted from 0.
+        #[prost(uint32, tag = "1")]
+        Bind(u32),
+        #[prost(bytes, tag = "2")]
+        Message(::prost::bytes::Bytes),
+    }
+}
+/// Whom the box runs as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindOwner {
+    #[prost(uint32, tag = "1")]
+    pub uid: u32,
+    #[prost(uint32, tag = "2")]
+    pub gid: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindOutput {
+    #[prost(oneof = "bind_output::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<bind_output::Kind>,
+}
+/// Nested message and enum types in `BindOutput`.
+pub mod bind_output {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Owner(super::BindOwner),
+        #[prost(bytes, tag = "2")]
+        Message(::prost::bytes::Bytes),
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProcessesRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -451,6 +490,33 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Files"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Carries one of the box's bind mounts: the guest kernel's FUSE requests out, the host's answers in. The first input
+        /// is `bind`, the first output `owner`; after that each message is one of FUSE's. The end of the stream is the end
+        /// of the mount: whoever uses it then is told so.
+        pub async fn bind(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::BindInput>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BindOutput>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/a3s.box.agent.v1.Agent/Bind",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("a3s.box.agent.v1.Agent", "Bind"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Every process in the box.
         pub async fn processes(
             &mut self,
@@ -609,6 +675,19 @@ pub mod agent_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ExecInput>>,
         ) -> std::result::Result<tonic::Response<Self::FilesStream>, tonic::Status>;
+        /// Server streaming response type for the Bind method.
+        type BindStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BindOutput, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Carries one of the box's bind mounts: the guest kernel's FUSE requests out, the host's answers in. The first input
+        /// is `bind`, the first output `owner`; after that each message is one of FUSE's. The end of the stream is the end
+        /// of the mount: whoever uses it then is told so.
+        async fn bind(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::BindInput>>,
+        ) -> std::result::Result<tonic::Response<Self::BindStream>, tonic::Status>;
         /// Every process in the box.
         async fn processes(
             &self,
@@ -828,6 +907,50 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/a3s.box.agent.v1.Agent/Bind" => {
+                    #[allow(non_camel_case_types)]
+                    struct BindSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::StreamingService<super::BindInput>
+                    for BindSvc<T> {
+                        type Response = super::BindOutput;
+                        type ResponseStream = T::BindStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::BindInput>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::bind(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BindSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

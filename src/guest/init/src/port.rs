@@ -4,7 +4,7 @@ use crate::stream::Stream;
 use crate::sys;
 use a3s_box_agent::mux::Acceptor;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
-use a3s_box_agent::{AGENT_PORT, AGENT_PORT_NAME, serve};
+use a3s_box_agent::{AGENT_PORT, AGENT_PORT_NAME, Window, serve};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use std::io;
@@ -24,6 +24,8 @@ const RECONNECT: Duration = Duration::from_millis(50);
 /// The most that the port's driver takes at once.
 const WRITE: usize = 32 << 10;
 const READ: usize = 16 << 10;
+/// What a vsock connection takes before it is read, where messages are large.
+const BUFFER: u64 = 2 << 20;
 
 /// Listens for a host that comes by vsock: it may connect from now on, and waits until it is served.
 ///
@@ -37,14 +39,18 @@ pub(crate) fn listen() -> io::Result<OwnedFd> {
 pub(crate) type Ways = (Option<OwnedFd>, OwnedFd);
 
 /// Serves `agent` to the host for ever, where it comes.
-pub(crate) async fn serve_host<A: Agent>((port, listener): Ways, agent: AgentServer<A>) -> io::Error {
+pub(crate) async fn serve_host<A: Agent>(
+    (port, listener): Ways,
+    agent: AgentServer<A>,
+    window: Window,
+) -> io::Error {
     let way = port.map_or_else(find, |port| Ok(Some(port)));
     let result = match way {
         Ok(Some(port)) => {
             drop(listener);
-            serve_port(&port, agent).await
+            serve_port(&port, agent, window).await
         }
-        Ok(None) => serve_vsock(listener, agent).await,
+        Ok(None) => serve_vsock(listener, agent, window).await,
         Err(e) => Err(e),
     };
     let Err(error) = result;
@@ -98,12 +104,12 @@ fn has_vsock() -> bool {
 }
 
 /// One session after the other: a host that was away begins a new one.
-async fn serve_port<A: Agent>(port: &OwnedFd, agent: AgentServer<A>) -> io::Result<Never> {
+async fn serve_port<A: Agent>(port: &OwnedFd, agent: AgentServer<A>, window: Window) -> io::Result<Never> {
     loop {
         let io = BufStream::with_capacity(READ, WRITE, Stream::new(port.try_clone()?)?);
         let mut session = Acceptor::over(io);
         while let Some(stream) = session.accept().await {
-            tokio::spawn(serve(stream, agent.clone()));
+            tokio::spawn(serve(stream, agent.clone(), window));
         }
         drop(session);
         // Nothing tells of the host's return but the port's state.
@@ -119,12 +125,19 @@ fn hung_up(port: &OwnedFd) -> io::Result<bool> {
     Ok(fds[0].revents().contains(PollFlags::HUP))
 }
 
-async fn serve_vsock<A: Agent>(listener: OwnedFd, agent: AgentServer<A>) -> io::Result<Never> {
+async fn serve_vsock<A: Agent>(
+    listener: OwnedFd,
+    agent: AgentServer<A>,
+    window: Window,
+) -> io::Result<Never> {
+    if window == Window::Wide {
+        sys::vsock_buffer(&listener, BUFFER)?;
+    }
     let listener = Stream::new(listener)?;
     loop {
         match listener.read_with(sys::accept).await {
             Ok(connection) => {
-                tokio::spawn(serve(Stream::new(connection)?, agent.clone()));
+                tokio::spawn(serve(Stream::new(connection)?, agent.clone(), window));
             }
             // One connection's trouble, or no descriptors left: neither may end the guest.
             Err(_) => sleep(RECONNECT).await,

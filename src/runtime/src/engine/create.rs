@@ -6,7 +6,7 @@ use crate::networks::Networks;
 use crate::preflight::{self, Facts};
 use crate::settings::Settings;
 use crate::state::{BoxRecord, ImagePin, Records, State};
-use crate::{health, host, labels};
+use crate::{binds, health, host, labels};
 use a3s_box_core::{
     BoxConfig, BoxError, BoxId, BoxName, ErrorKind, EventKind, ExecRequest, NetTrust, Result, Secret, Signal,
     TtySize,
@@ -62,6 +62,7 @@ impl Engine {
         let networks = Networks::of(&self.home);
         config.network.networks.iter().try_for_each(|network| networks.check(network))?;
         self.make_volumes(&config)?;
+        binds::prepare(&self.home, &config.binds)?;
         let name = name.map_or_else(|| invent(state.records()), |name| vacant(state.records(), name))?;
         let id = BoxId::from_bytes(random()?);
         let creator = config.auto_remove.then(host::myself).flatten();

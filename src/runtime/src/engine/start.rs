@@ -8,10 +8,11 @@ use crate::preflight::{self, Facts, Rung};
 use crate::settings::Settings;
 use crate::state::{BoxRecord, State, look};
 use crate::volumes::Volumes;
-use crate::{host, sys};
+use crate::{binds, host, sys};
 use a3s_box_agent::socket;
 use a3s_box_core::{
-    BootSpec, BoxError, Bytes, ErrorKind, Hook, NetSpec, Result, ShimSpec, TtySize, Upper, VolumeDisk,
+    BindPoint, BootSpec, BoxError, Bytes, ErrorKind, Hook, NetSpec, Result, ShimSpec, TtySize, Upper,
+    VolumeDisk,
 };
 use a3s_box_files::{Lock, Scratch};
 use a3s_box_net::SecretValues;
@@ -73,9 +74,10 @@ impl Engine {
         }
         seen.note_cut_short(&state, &self.home, &record);
         let volumes = Volumes::of(&self.home).attach(&self.home, &state, &record)?;
+        let binds = binds::attach(&self.home, &record.config.binds)?;
         let network = net::spec(&self.home, &record, &settings)?;
         let hooks = settings.hooks(&self.home)?;
-        let spec = spec(&self.home, &record, files, (rootfs, upper, volumes), tty, network, hooks);
+        let spec = spec(&self.home, &record, files, (rootfs, upper, volumes, binds), tty, network, hooks);
         self.launch(&shim, &folder, &spec, &values)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
@@ -194,11 +196,14 @@ pub(crate) fn mkfs_path() -> std::ffi::OsString {
     path
 }
 
+/// The rootfs image, the writable layer's disk, the volumes' disks, and what of the host is mounted where.
+type Files = (PathBuf, Option<PathBuf>, Vec<VolumeDisk>, (Vec<PathBuf>, Vec<BindPoint>));
+
 fn spec(
     home: &Home,
     record: &BoxRecord,
     files: GuestFiles,
-    (rootfs, upper, volumes): (PathBuf, Option<PathBuf>, Vec<VolumeDisk>),
+    (rootfs, upper, volumes, (sources, points)): Files,
     tty: Option<TtySize>,
     network: Option<NetSpec>,
     hooks: Vec<Hook>,
@@ -226,12 +231,14 @@ fn spec(
         stop_signal: record.stop_signal,
         discard: record.config.auto_remove && volumes.iter().all(|volume| volume.read_only),
         volumes,
+        binds: sources,
         health: record.health.clone(),
         log: record.config.log,
         boot: BootSpec {
             hostname: record.config.hostname.clone().unwrap_or_else(|| record.id.short().to_owned()),
             upper: if upper.is_some() { Upper::Disk } else { Upper::Tmpfs },
             volumes: record.config.volumes.clone(),
+            binds: points,
             guest: record.config.guest.clone(),
             process,
             trust: None,

@@ -31,6 +31,31 @@ pub(super) fn restrict(needs: &Needs<'_>) -> Result<(), RulesetError> {
     rules.0.restrict_self().map(drop)
 }
 
+/// Leaves this process what lies below `roots`: to be read, and where that is not all, to be changed, but for making
+/// devices, pipes and sockets. Where the host has no Landlock nothing is done.
+pub(super) fn restrict_files(roots: &[(&OwnedFd, bool)]) -> Result<(), RulesetError> {
+    let mut rules = Rules::new()?;
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::RemoveDir
+        | AccessFs::RemoveFile
+        | AccessFs::MakeDir
+        | AccessFs::MakeReg
+        | AccessFs::MakeSym
+        | AccessFs::Refer;
+    for (root, read_only) in roots {
+        let is_folder = rustix::fs::fstat(root)
+            .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir());
+        let mut access = if *read_only { read } else { read | write };
+        if !is_folder {
+            access &= AccessFs::from_file(VERSION);
+        }
+        (&mut rules.0).add_rule(PathBeneath::new(*root, access))?;
+    }
+    rules.0.restrict_self().map(drop)
+}
+
 /// What leaves `program`, a VMM that is installed on the host and runs the box of `spec`, its own installation and
 /// the box's files. To be applied by the process that becomes it; none where the host has no Landlock.
 pub(super) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Option<OwnedFd>, RulesetError> {

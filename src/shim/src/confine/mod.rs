@@ -1,4 +1,4 @@
-//! What a VMM's process gives up before it runs a guest.
+//! What a VMM's process gives up before it runs a guest, and the file server's before it serves one.
 //!
 //! A guest that breaks out of its VM finds itself in a process that can open nothing but the box's own files,
 //! start nothing, reach no network, look at no other process, and grow no file. Where the host has no Landlock
@@ -8,7 +8,8 @@ mod landlock;
 mod seccomp;
 
 use a3s_box_core::ShimSpec;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::BpfProgram;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -17,6 +18,8 @@ use std::path::Path;
 const OVERHEAD: u64 = 256 << 20;
 /// A stream to the guest is a descriptor, and so is a device.
 const DESCRIPTORS: u64 = 512;
+/// An inode that a guest knows is a descriptor of the file server's, as far as the host allows.
+const FILES_DESCRIPTORS: u64 = 1 << 18;
 
 /// What the process still needs.
 pub(crate) struct Needs<'a> {
@@ -38,6 +41,40 @@ pub(crate) fn confine(needs: &Needs<'_>) -> Result<(), String> {
     limits(needs).map_err(|e| format!("cannot limit the VMM's resources: {e}"))?;
     landlock::restrict(needs).map_err(|e| format!("cannot confine the VMM's files: {e}"))?;
     seccomp::restrict().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))
+}
+
+/// What the file server may hold in memory.
+const FILES_MEMORY: u64 = 512 << 20;
+
+/// Confines this process, whose only thread this is, to working on what lies below `roots`, each with whether it can
+/// only be read. How many descriptors it may have.
+///
+/// # Errors
+/// What could not be given up.
+pub(crate) fn confine_files(roots: &[(&OwnedFd, bool)]) -> Result<usize, String> {
+    let limits = || -> rustix::io::Result<u64> {
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        let most = getrlimit(Resource::Nofile).maximum.unwrap_or(FILES_DESCRIPTORS).min(FILES_DESCRIPTORS);
+        for (resource, most) in [
+            (Resource::Nofile, most),
+            (Resource::Data, FILES_MEMORY),
+            (Resource::Memlock, 0),
+            (Resource::Msgqueue, 0),
+        ] {
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        }
+        // Root keeps what lets it work on everybody's files, and nothing that makes devices, changes owners or leaves
+        // set-uid bits where somebody else has written.
+        let kept = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER;
+        let has = rustix::thread::capabilities(None)?.permitted & kept;
+        let sets = CapabilitySets { effective: has, permitted: has, inheritable: CapabilitySet::empty() };
+        rustix::thread::set_capabilities(None, sets)?;
+        Ok(most)
+    };
+    let most = limits().map_err(|e| format!("cannot limit its resources: {e}"))?;
+    landlock::restrict_files(roots).map_err(|e| format!("cannot confine it to the folders: {e}"))?;
+    seccomp::restrict_files().map_err(|e| format!("cannot confine its system calls: {e}"))?;
+    Ok(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// What confines a VMM that is installed on the host. To be applied by the process that becomes it.

@@ -90,11 +90,88 @@ const OLD: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[i64] = &[];
 
+/// What the file server needs: what is open, names in folders that are open, memory, threads.
+const FILES: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_pwrite64,
+    libc::SYS_pwritev2,
+    libc::SYS_lseek,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstatfs,
+    libc::SYS_fcntl,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fallocate,
+    libc::SYS_ftruncate,
+    libc::SYS_getdents64,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_readlinkat,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat2,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+    libc::SYS_getxattr,
+    libc::SYS_setxattr,
+    libc::SYS_listxattr,
+    libc::SYS_removexattr,
+    libc::SYS_close,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_clone3,
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_restart_syscall,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_clock_gettime,
+    libc::SYS_getrandom,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_shutdown,
+    libc::SYS_umask,
+    libc::SYS_geteuid,
+    libc::SYS_getegid,
+];
+
 /// Leaves the calls that the VMM needs.
 pub(super) fn restrict() -> Result<(), Error> {
+    apply(rules()?)
+}
+
+/// Leaves the calls that the file server needs.
+pub(super) fn restrict_files() -> Result<(), Error> {
+    let mut rules: Rules = FILES.iter().map(|call| (*call, Vec::new())).collect();
+    for (call, rule) in rules_of_memory_and_threads()? {
+        rules.insert(call, vec![rule]);
+    }
+    apply(rules)
+}
+
+fn apply(rules: Rules) -> Result<(), Error> {
     let target = TargetArch::try_from(std::env::consts::ARCH)?;
     let denied = |code: i32| SeccompAction::Errno(code.unsigned_abs());
-    let allowed = SeccompFilter::new(rules()?, denied(libc::EPERM), SeccompAction::Allow, target)?;
+    let allowed = SeccompFilter::new(rules, denied(libc::EPERM), SeccompAction::Allow, target)?;
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let absent = SeccompFilter::new(clone3, SeccompAction::Allow, denied(libc::ENOSYS), target)?;
     for filter in [absent, allowed] {
@@ -137,21 +214,28 @@ pub(super) fn for_program() -> Result<BpfProgram, Error> {
 fn rules() -> Result<Rules, Error> {
     let mut rules: Rules = PLAIN.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
     let number = |value: i32| u64::from(value.unsigned_abs());
-    let (exec, creating) = (number(libc::PROT_EXEC), number(libc::O_CREAT | libc::O_TRUNC));
-    // Memory is never made into code.
-    rules.insert(libc::SYS_mmap, vec![masked(2, exec, 0)?]);
-    rules.insert(libc::SYS_mprotect, vec![masked(2, exec, 0)?]);
-    rules.insert(libc::SYS_openat, vec![masked(2, creating, 0)?]);
-    // Threads, no processes.
-    let thread = number(libc::CLONE_THREAD);
-    rules.insert(libc::SYS_clone, vec![masked(0, thread, thread)?]);
-    rules.insert(libc::SYS_tgkill, vec![equal(0, u64::from(std::process::id()))?]);
-    rules.insert(libc::SYS_prctl, vec![equal(0, number(libc::PR_SET_NAME))?]);
+    for (call, rule) in rules_of_memory_and_threads()? {
+        rules.insert(call, vec![rule]);
+    }
+    rules.insert(libc::SYS_openat, vec![masked(2, number(libc::O_CREAT | libc::O_TRUNC), 0)?]);
     rules.insert(libc::SYS_socket, vec![equal(0, number(libc::AF_UNIX))?]);
     // KVM, and what asks whether a descriptor is a terminal or makes it not wait.
     let ioctls = [equal(1, libc::TCGETS)?, equal(1, libc::FIONBIO)?, masked(1, 0xff00, KVM)?];
     rules.insert(libc::SYS_ioctl, ioctls.into());
     Ok(rules)
+}
+
+/// Memory is never made into code; threads, no processes.
+fn rules_of_memory_and_threads() -> Result<[(i64, SeccompRule); 5], Error> {
+    let number = |value: i32| u64::from(value.unsigned_abs());
+    let (exec, thread) = (number(libc::PROT_EXEC), number(libc::CLONE_THREAD));
+    Ok([
+        (libc::SYS_mmap, masked(2, exec, 0)?),
+        (libc::SYS_mprotect, masked(2, exec, 0)?),
+        (libc::SYS_clone, masked(0, thread, thread)?),
+        (libc::SYS_tgkill, equal(0, u64::from(std::process::id()))?),
+        (libc::SYS_prctl, equal(0, number(libc::PR_SET_NAME))?),
+    ])
 }
 
 fn equal(argument: u8, value: u64) -> Result<SeccompRule, Error> {

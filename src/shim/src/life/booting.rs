@@ -25,32 +25,42 @@ impl Life {
     ) -> Result<Guest, RunExit> {
         let deadline = Instant::now() + Duration::from_millis(self.spec.boot_timeout_ms);
         let answered = Cell::new(None);
-        let mut booting = std::pin::pin!(boot(link, input, || answered.set(Some(now()))));
-        let result = loop {
-            tokio::select! {
-                up = &mut booting => match up {
-                    Ok(guest) => break Ok(guest),
-                    Err(NotUp::Failed(code, message)) => break Err(end::start_failed(code, message)),
-                    Err(NotUp::Broken(why)) => {
-                        tracing::warn!(why, "the guest did not come up");
-                        let how = end_of(vmm).await.unwrap_or(why);
+        let mut binds = self.binds.take();
+        let result = {
+            let mut booting = std::pin::pin!(boot(link.clone(), input, || {
+                answered.set(Some(now()));
+                // The container process may be in need of them before it runs.
+                if let Some(binds) = &mut binds {
+                    binds.serve(&link);
+                }
+            }));
+            loop {
+                tokio::select! {
+                    up = &mut booting => match up {
+                        Ok(guest) => break Ok(guest),
+                        Err(NotUp::Failed(code, message)) => break Err(end::start_failed(code, message)),
+                        Err(NotUp::Broken(why)) => {
+                            tracing::warn!(why, "the guest did not come up");
+                            let how = end_of(vmm).await.unwrap_or(why);
+                            let words = vmm.last_words().await;
+                            break Err(end::vmm_ended(false, &how, &words, &vmm.console));
+                        }
+                    },
+                    status = vmm.wait() => {
                         let words = vmm.last_words().await;
-                        break Err(end::vmm_ended(false, &how, &words, &vmm.console));
+                        break Err(end::vmm_ended(false, &how(status), &words, &vmm.console));
                     }
-                },
-                status = vmm.wait() => {
-                    let words = vmm.last_words().await;
-                    break Err(end::vmm_ended(false, &how(status), &words, &vmm.console));
+                    () = sleep_until(deadline) => {
+                        self.note_boot(vmm, answered.get());
+                        break Err(end::boot_timeout(self.status.stage(), self.spec.boot_timeout_ms, &vmm.console));
+                    }
+                    Some(command) = self.commands.recv() => if let Some(exit) = self.command_while_booting(command) {
+                        break Err(exit);
+                    },
                 }
-                () = sleep_until(deadline) => {
-                    self.note_boot(vmm, answered.get());
-                    break Err(end::boot_timeout(self.status.stage(), self.spec.boot_timeout_ms, &vmm.console));
-                }
-                Some(command) = self.commands.recv() => if let Some(exit) = self.command_while_booting(command) {
-                    break Err(exit);
-                },
             }
         };
+        self.binds = binds;
         self.note_boot(vmm, answered.get());
         result
     }

@@ -5,6 +5,7 @@ mod booting;
 mod running;
 
 use crate::activity::Activity;
+use crate::binds::{self, Binds};
 use crate::end;
 use crate::events::{self, Events};
 use crate::input::Input;
@@ -78,6 +79,7 @@ pub(crate) async fn live(
         commands,
         activity,
         stillness: watch::Sender::default(),
+        binds: None,
         waiting: Vec::new(),
         asked: None,
         signalled: false,
@@ -127,6 +129,8 @@ struct Life {
     activity: Activity,
     events: Events,
     stillness: watch::Sender<Stillness>,
+    /// The file server of this run, where the box has files of the host.
+    binds: Option<Binds>,
     /// Who waits for the end.
     waiting: Vec<oneshot::Sender<End>>,
     /// Why the end was asked for, once it was.
@@ -193,17 +197,25 @@ impl Life {
         Ok(exit)
     }
 
-    /// Starts the VMM with its end of the network's `stream`, and sees it through.
+    /// Starts the file server, and the VMM with its end of the network's `stream`, and sees them through.
     async fn machine(
         &mut self,
         stream: Option<OwnedFd>,
         agent: &StdListener,
         input: mpsc::Receiver<ExecInput>,
     ) -> io::Result<RunExit> {
-        match vmm::launch(&self.spec, stream).await {
+        match binds::start(&self.spec).await {
+            Err(message) => return Ok(self.not_started(message).await),
+            Ok(binds) => self.binds = binds,
+        }
+        let exit = match vmm::launch(&self.spec, stream).await {
             Err(message) => Ok(self.not_started(message).await),
             Ok(vmm) => self.through(vmm, listener(agent.try_clone()?)?, input).await,
+        };
+        if let Some(binds) = self.binds.take() {
+            binds.stop().await;
         }
+        exit
     }
 
     /// What fails at once may fail before whoever has started the box is here to be told.

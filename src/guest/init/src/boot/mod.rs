@@ -2,6 +2,7 @@
 //!
 //! Whatever fails before that ends the machine with a line on the console that the host looks for.
 
+mod binds;
 mod devices;
 mod fatal;
 mod limits;
@@ -11,18 +12,19 @@ mod told;
 mod trust;
 mod volumes;
 
+pub(crate) use binds::{Bind, Binds};
 pub(crate) use fatal::{Fatal, power_off};
 pub(crate) use mounts::{CGROUP, LOWER, UPPER, unmount_upper};
 pub(crate) use told::set_clock;
 pub(crate) use volumes::unmount_volumes;
 
-use crate::process::{Container, Forked, Parts, Volumes};
+use crate::process::{Container, Forked, Mounted, Parts};
 use crate::{reap, serve};
-use a3s_box_core::{BootSpec, Upper, volume_serial};
+use a3s_box_core::{BootSpec, Upper, VolumeMount, volume_serial};
 use fatal::Stage;
 use mounts::Names;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The guest's own mounts, which no process in the box sees.
 pub(crate) const OWN_MOUNTS: &[&str] = &["/proc", "/sys", "/dev", mounts::UPPER, mounts::LOWER];
@@ -69,10 +71,10 @@ fn live() -> Result<Never, Fatal> {
     let resolver = network::configure()?;
     // Up to here all guests are alike.
     let (spec, port) = told::read()?;
-    let (times, container, main) = start(spec, cgroup, resolver, init_us)?;
+    let (times, (container, binds), main) = start(spec, cgroup, resolver, init_us)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().stage("serve the agent")?;
-    let error = runtime.block_on(serve::run(times, container, main, signals, (port, listener)));
+    let error = runtime.block_on(serve::run(times, (container, binds), main, signals, (port, listener)));
     Err(Fatal::new("serve the agent", error))
 }
 
@@ -82,18 +84,21 @@ fn start(
     cgroup: OwnedFd,
     resolver: Option<IpAddr>,
     init_us: u64,
-) -> Result<(Times, Container, Forked), Fatal> {
+) -> Result<(Times, (Container, Binds), Forked), Fatal> {
     limits::set(&spec.guest)?;
-    let (root, volumes) = root(&spec, resolver)?;
+    let (root, mut mounts) = root(&spec, resolver)?;
+    let (binds, of_host) = binds::open(&spec.binds, root.as_fd(), &spec.process.user)?;
+    mounts.extend(of_host);
     let mounted_us = uptime_us();
-    let parts = Parts { hostname: spec.hostname, root, cgroup, volumes, guest: spec.guest };
+    let volumes = spec.volumes.len();
+    let parts = Parts { hostname: spec.hostname, root, cgroup, mounts, volumes, guest: spec.guest };
     let (container, main) = Container::start(parts, spec.process).stage("container process")?;
     mounts::protect()?;
-    Ok((Times { init_us, mounted_us }, container, main))
+    Ok((Times { init_us, mounted_us }, (container, binds), main))
 }
 
 /// The box's root, and what is to be mounted in it.
-fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Volumes), Fatal> {
+fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Vec<Mounted>), Fatal> {
     let serials: Vec<String> = (0..spec.volumes.len()).map(volume_serial).collect();
     let mut needed = vec!["rootfs"];
     needed.extend((spec.upper == Upper::Disk).then_some("upper"));
@@ -103,5 +108,10 @@ fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Volumes),
     let names = Names { hostname: &spec.hostname, hosts: &spec.guest.hosts, resolver };
     let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names, spec.trust.as_ref())?;
     let mounts = volumes::open(&spec.volumes, of_volumes)?;
-    Ok((root, spec.volumes.iter().map(|volume| volume.target.clone()).zip(mounts).collect()))
+    let mounted = |(volume, mount): (&VolumeMount, OwnedFd)| Mounted {
+        path: volume.target.clone(),
+        mount,
+        file: false,
+    };
+    Ok((root, spec.volumes.iter().zip(mounts).map(mounted).collect()))
 }

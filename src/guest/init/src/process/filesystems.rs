@@ -2,6 +2,7 @@
 //!
 //! Runs in the new process, in its own namespaces, with its root at `/`.
 
+use super::Mounted;
 use super::failure::Failure;
 use crate::sys;
 use a3s_box_core::{Bytes, GuestConfig, Tmpfs};
@@ -84,7 +85,7 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, path: &str) -> rustix::io::Result<()
 pub(crate) fn furnish(
     devices: &[OwnedFd],
     terminals: BorrowedFd<'_>,
-    volumes: &[(String, OwnedFd)],
+    further: &[Mounted],
     guest: &GuestConfig,
 ) -> Result<(), Failure> {
     for path in ["/proc", "/sys", "/dev"] {
@@ -115,13 +116,17 @@ pub(crate) fn furnish(
     let depth = |path: &str| path.matches('/').count();
     let mut mounts: Vec<(&str, Inside<'_>)> =
         guest.tmpfs.iter().map(|tmpfs| (tmpfs.path.as_str(), Inside::Memory(tmpfs))).collect();
-    mounts.extend(volumes.iter().map(|(path, volume)| (path.as_str(), Inside::Volume(volume))));
+    mounts.extend(further.iter().map(|mounted| (mounted.path.as_str(), Inside::Mounted(mounted))));
     mounts.sort_by_key(|(path, _)| depth(path));
     mounts.into_iter().try_for_each(|(path, inside)| match inside {
         Inside::Memory(tmpfs) => in_memory(tmpfs),
-        Inside::Volume(volume) => {
-            folder(path)?;
-            attach(volume.as_fd(), path).map_err(|e| failed(path, e))
+        Inside::Mounted(mounted) => {
+            if mounted.file {
+                place_for_file(path)?
+            } else {
+                folder(path)?
+            }
+            attach(mounted.mount.as_fd(), path).map_err(|e| failed(path, e))
         }
     })
 }
@@ -129,7 +134,7 @@ pub(crate) fn furnish(
 /// What a user mounts in a box.
 enum Inside<'a> {
     Memory(&'a Tmpfs),
-    Volume(&'a OwnedFd),
+    Mounted(&'a Mounted),
 }
 
 fn shared_memory(guest: &GuestConfig) -> Result<(), Failure> {
@@ -161,6 +166,17 @@ fn folder(path: &str) -> Result<(), Failure> {
         .mode(0o755)
         .create(path)
         .map_err(|e| Failure::io(format!("cannot make the folder {path:?}"), e))
+}
+
+/// Makes the file that something is to be mounted at, where there is nothing yet.
+fn place_for_file(path: &str) -> Result<(), Failure> {
+    if rustix::fs::lstat(path).is_ok() {
+        return Ok(());
+    }
+    if let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| !above.is_empty()) {
+        folder(above)?;
+    }
+    file(path).map_err(|e| Failure::io(format!("cannot make the file {path:?}"), e))
 }
 
 /// Makes the root read-only, and nothing that is mounted in it.

@@ -29,8 +29,13 @@ use stdio::Outer;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
-/// Mounts that are not yet anywhere, and their paths in the box.
-pub(crate) type Volumes = Vec<(String, OwnedFd)>;
+/// A mount that is not yet anywhere, and where it is to be in the box.
+pub(crate) struct Mounted {
+    pub(crate) path: String,
+    pub(crate) mount: OwnedFd,
+    /// Whether it is of a file, and no folder.
+    pub(crate) file: bool,
+}
 
 /// What the container process is made of.
 pub(crate) struct Parts {
@@ -40,7 +45,9 @@ pub(crate) struct Parts {
     /// The box's cgroup.
     pub(crate) cgroup: OwnedFd,
     /// What is to be mounted in the root.
-    pub(crate) volumes: Volumes,
+    pub(crate) mounts: Vec<Mounted>,
+    /// How many volumes there are.
+    pub(crate) volumes: usize,
     /// What it finds inside.
     pub(crate) guest: GuestConfig,
 }
@@ -74,8 +81,8 @@ impl Container {
         let filter = seccomp::filter(!parts.guest.unconfined);
         let common = Common { hostname: parts.hostname, filter, guest: parts.guest };
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        let place =
-            Place::New { root: parts.root.as_fd(), terminals: terminals.as_fd(), volumes: &parts.volumes };
+        let (root, volumes) = (parts.root.as_fd(), parts.volumes);
+        let place = Place::New { root, terminals: terminals.as_fd(), mounts: &parts.mounts, volumes };
         let forked = fork(&place, namespaces, parts.cgroup.as_fd(), terminals.as_fd(), &common, exec)?;
         let main = forked.pidfd.try_clone()?;
         // Every process that init forks from now on is one of the container's.
@@ -83,7 +90,6 @@ impl Container {
             main.as_fd(),
             rustix::thread::ThreadNameSpaceType::PROCESS_ID,
         )?;
-        let volumes = parts.volumes.len();
         let container = Self {
             volumes,
             main,

@@ -6,7 +6,7 @@
 use super::failure::{self, Failure};
 use super::stdio::Inner;
 use super::user::{self, User};
-use super::{caps, env, filesystems, first, limits, program};
+use super::{Mounted, caps, env, filesystems, first, limits, program};
 use crate::sys;
 use a3s_box_core::{ExecRequest, GuestConfig, capabilities};
 use libc::sock_filter;
@@ -20,7 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 /// Where a process is to run.
 pub(crate) enum Place<'a> {
     /// It is the container process: its namespaces are new, and furnished by it.
-    New { root: BorrowedFd<'a>, terminals: BorrowedFd<'a>, volumes: &'a [(String, OwnedFd)] },
+    New { root: BorrowedFd<'a>, terminals: BorrowedFd<'a>, mounts: &'a [Mounted], volumes: usize },
     /// It joins the container process's namespaces.
     Join(BorrowedFd<'a>),
 }
@@ -184,7 +184,7 @@ fn enter(place: &Place<'_>, common: &Common, stdio: &Inner, cwd: &str) -> Result
             rustix::thread::move_into_thread_name_spaces(*main, kinds)
                 .map_err(|e| Failure::io("cannot join the box, which may just have ended", e))
         }
-        Place::New { root, terminals, volumes } => {
+        Place::New { root, terminals, mounts, volumes } => {
             // Only here, where the process is in its cgroup already, does that become the namespace's root.
             sys::unshare(libc::CLONE_NEWCGROUP)
                 .map_err(|e| Failure::io("cannot make a cgroup namespace", e))?;
@@ -192,8 +192,8 @@ fn enter(place: &Place<'_>, common: &Common, stdio: &Inner, cwd: &str) -> Result
                 .map_err(|e| Failure::io(format!("cannot set the host name {:?}", common.hostname), e))?;
             limits::set_parameters(&common.guest.sysctls)?;
             let devices = filesystems::devices()?;
-            filesystems::enter(*root, crate::boot::OWN_MOUNTS, volumes.len())?;
-            filesystems::furnish(&devices, *terminals, volumes, &common.guest)?;
+            filesystems::enter(*root, crate::boot::OWN_MOUNTS, *volumes)?;
+            filesystems::furnish(&devices, *terminals, mounts, &common.guest)?;
             if let Inner::Terminal { number, .. } = stdio {
                 filesystems::console(*number)?;
             }

@@ -4,9 +4,10 @@
 //! takes the place of all others; without one, every group that lists the user's name comes with it.
 
 use super::failure::Failure;
-use std::fs::OpenOptions;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::BorrowedFd;
 
 /// A file longer than this is none that describes users.
 const MAX_FILE: u64 = 4 << 20;
@@ -41,11 +42,28 @@ pub(crate) fn look_up(wanted: &str, further: &[String]) -> Result<User, Failure>
     Ok(user)
 }
 
-/// A file that is missing is empty. One that is not a plain file is refused: a FIFO would never end.
+/// As [`look_up`], in a root that is not this process's own.
+///
+/// # Errors
+/// As [`look_up`].
+pub(crate) fn look_up_in(root: BorrowedFd<'_>, wanted: &str) -> Result<User, Failure> {
+    let read = |path: &str| {
+        let file = rustix::fs::openat2(root, path, READ, Mode::empty(), ResolveFlags::IN_ROOT);
+        contents(path, file.map(File::from).map_err(Into::into))
+    };
+    resolve(wanted, &read("/etc/passwd")?, &read("/etc/group")?)
+}
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
 fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    contents(path, rustix::fs::open(path, READ, Mode::empty()).map(File::from).map_err(Into::into))
+}
+
+/// A file that is missing is empty. One that is not a plain file is refused: a FIFO would never end.
+fn contents(path: &str, file: std::io::Result<File>) -> Result<Vec<u8>, Failure> {
     let cannot = |e: std::io::Error| Failure::io(format!("cannot read the box's {path}"), e);
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
-    {
+    let file = match file {
         Ok(file) => file,
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {
             return Ok(Vec::new());

@@ -1,5 +1,6 @@
 //! The agent protocol, served to the host: one file for each call.
 
+mod bind;
 mod delivery;
 mod exec;
 mod files;
@@ -10,17 +11,17 @@ mod shutdown;
 mod signal;
 mod stats;
 
-use crate::boot::Times;
+use crate::boot::{Binds, Times};
 use crate::process::{Container, Forked, Process, Started};
 use crate::reap::{Ended, Reaper};
 use crate::stream::Stream;
 use crate::{nsexec, port};
-use a3s_box_agent::MAX_MESSAGE;
 use a3s_box_agent::proto::agent::agent_server::{Agent, AgentServer};
 use a3s_box_agent::proto::agent::{
-    ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply, SetClockRequest,
-    ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
+    BindInput, ExecInput, HelloReply, HelloRequest, ProcessesReply, ProcessesRequest, SetClockReply,
+    SetClockRequest, ShutdownReply, ShutdownRequest, SignalReply, SignalRequest, StatsReply, StatsRequest,
 };
+use a3s_box_agent::{MAX_MESSAGE, Window};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,6 +37,8 @@ const _: () = assert!(MAX_REQUEST <= MAX_MESSAGE);
 pub(crate) struct Guest {
     pub(crate) container: Container,
     pub(crate) reaper: Reaper,
+    /// What of the host's files the box has.
+    binds: Binds,
     times: Times,
     process_us: AtomicU64,
     /// The container process, until somebody joins it.
@@ -50,29 +53,32 @@ pub(crate) struct Guest {
 /// Serves the host for ever, where it comes. What is returned is why that is not possible.
 pub(crate) async fn run(
     times: Times,
-    container: Container,
+    inside: (Container, Binds),
     main: Forked,
     signals: OwnedFd,
     ways: port::Ways,
 ) -> io::Error {
-    match begin(times, container, main, signals) {
-        Ok(guest) => port::serve_host(ways, guest).await,
+    match begin(times, inside, main, signals) {
+        Ok((guest, window)) => port::serve_host(ways, guest, window).await,
         Err(error) => error,
     }
 }
 
 fn begin(
     times: Times,
-    container: Container,
+    inside: (Container, Binds),
     main: Forked,
     signals: OwnedFd,
-) -> io::Result<AgentServer<Service>> {
+) -> io::Result<(AgentServer<Service>, Window)> {
     let reaper = Reaper::default();
     let process = Process::watch(main, &reaper)?;
     tokio::spawn(reaper.clone().run(Stream::new(signals)?));
+    let (container, binds) = inside;
+    let window = if binds.is_empty() { Window::Usual } else { Window::Wide };
     let guest = Arc::new(Guest {
         container,
         reaper,
+        binds,
         times,
         process_us: AtomicU64::new(0),
         main_started: process.started.clone(),
@@ -84,7 +90,7 @@ fn begin(
     tokio::spawn(hello::note_start(Arc::clone(&guest)));
     tokio::spawn(shutdown::when_forgotten(Arc::clone(&guest)));
     nsexec::serve(Arc::clone(&guest))?;
-    Ok(AgentServer::new(Service(guest)).max_decoding_message_size(MAX_REQUEST))
+    Ok((AgentServer::new(Service(guest)).max_decoding_message_size(MAX_REQUEST), window))
 }
 
 impl Guest {
@@ -137,6 +143,16 @@ impl Agent for Service {
         request: Request<Streaming<ExecInput>>,
     ) -> Result<Response<Self::FilesStream>, Status> {
         files::files(self.0.call(), request.into_inner()).await.map(Response::new)
+    }
+
+    type BindStream = bind::Outputs;
+
+    /// It is no call that anybody waits for, so it keeps no machine from being forgotten.
+    async fn bind(
+        &self,
+        request: Request<Streaming<BindInput>>,
+    ) -> Result<Response<Self::BindStream>, Status> {
+        bind::bind(&self.0, request.into_inner()).await.map(Response::new)
     }
 
     async fn processes(&self, _: Request<ProcessesRequest>) -> Result<Response<ProcessesReply>, Status> {

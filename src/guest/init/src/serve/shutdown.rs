@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long the box's processes may take to be gone, and their mounts with them.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the host may take to answer what they have asked of its files.
+const ANSWERS: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long a box whose container process has ended waits for a host that does not ask for anything.
 const FORGOTTEN: Duration = Duration::from_secs(10);
@@ -20,10 +22,18 @@ pub(super) async fn shut_down(guest: &Guest) -> String {
     if let Err(e) = std::fs::write(format!("{CGROUP}/cgroup.kill"), "1") {
         return failed(&format!("cannot kill the box's processes: {e}"));
     }
+    // Who waits for a host that does not answer cannot end, not even by force.
+    if timeout(ANSWERS, value(&mut guest.main_ended.clone())).await.is_err() {
+        guest.binds.end();
+    }
     if timeout(PATIENCE, value(&mut guest.main_ended.clone())).await.is_err() {
         return failed("the container process does not end");
     }
+    let impatient = Instant::now() + ANSWERS;
     while !guest.reaper.is_idle() {
+        if Instant::now() > impatient {
+            guest.binds.end();
+        }
         if Instant::now() > deadline {
             return failed("a process of the box does not end");
         }

@@ -1,0 +1,7 @@
+//! The operations, by what they work on.
+
+mod attributes;
+mod files;
+mod folders;
+mod names;
+mod xattrs;
