@@ -52,7 +52,7 @@ impl Channel {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::with_windows(io, 256 << 10, 1 << 20).await
+        Self::with_windows(io, (256 << 10, 1 << 20), 16 << 10).await
     }
 
     /// As [`Channel::over`], for a bind mount: a whole message may be on its way at once.
@@ -64,16 +64,19 @@ impl Channel {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         const WINDOW: u32 = (1 << 20) + (64 << 10);
-        Self::with_windows(io, WINDOW, 2 * WINDOW).await
+        Self::with_windows(io, (WINDOW, 2 * WINDOW), 256 << 10).await
     }
 
-    async fn with_windows<T>(io: T, stream: u32, connection: u32) -> io::Result<Self>
+    /// `frame` is the longest piece in which the other end may send.
+    async fn with_windows<T>(io: T, (stream, connection): (u32, u32), frame: u32) -> io::Result<Self>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(stream)
             .initial_connection_window_size(connection)
+            .max_frame_size(frame)
+            .max_send_buf_size(1 << 20)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;

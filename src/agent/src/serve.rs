@@ -31,10 +31,23 @@ impl Window {
             Self::Wide => (1 << 20) + (64 << 10),
         }
     }
-}
 
-/// The most output of one call that waits to be sent.
-const SEND_BUFFER: usize = 64 << 10;
+    /// The most output of one call that waits to be sent.
+    fn send_buffer(self) -> usize {
+        match self {
+            Self::Usual => 64 << 10,
+            Self::Wide => 1 << 20,
+        }
+    }
+
+    /// The longest piece in which the other end may send.
+    fn frame(self) -> u32 {
+        match self {
+            Self::Usual => 16 << 10,
+            Self::Wide => 256 << 10,
+        }
+    }
+}
 
 /// Serves `service` to the peer on `io` until the peer goes away. A peer that does not speak HTTP/2 is dropped.
 pub async fn serve<T, S>(io: T, service: S, window: Window)
@@ -57,7 +70,8 @@ where
         http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(window.bytes())
             .initial_connection_window_size(4 * window.bytes())
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buf_size(window.send_buffer())
+            .max_frame_size(window.frame())
             .max_concurrent_streams(256)
             .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
     );
