@@ -1,5 +1,6 @@
 //! The calling end: one HTTP/2 connection over any byte stream.
 
+use crate::FRAME;
 use crate::proto::agent::agent_client::AgentClient as Agent;
 use crate::proto::shim::shim_client::ShimClient as Shim;
 use crate::{MAX_MESSAGE, socket};
@@ -52,7 +53,7 @@ impl Channel {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::with_windows(io, (256 << 10, 1 << 20), 16 << 10).await
+        Self::with_windows(io, 256 << 10, 1 << 20).await
     }
 
     /// As [`Channel::over`], for a bind mount: a whole message may be on its way at once.
@@ -64,19 +65,17 @@ impl Channel {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         const WINDOW: u32 = (1 << 20) + (64 << 10);
-        Self::with_windows(io, (WINDOW, 2 * WINDOW), 256 << 10).await
+        Self::with_windows(io, WINDOW, 2 * WINDOW).await
     }
 
-    /// `frame` is the longest piece in which the other end may send.
-    async fn with_windows<T>(io: T, (stream, connection): (u32, u32), frame: u32) -> io::Result<Self>
+    async fn with_windows<T>(io: T, stream: u32, connection: u32) -> io::Result<Self>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(stream)
             .initial_connection_window_size(connection)
-            .max_frame_size(frame)
-            .max_send_buf_size(1 << 20)
+            .max_frame_size(FRAME)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;

@@ -35,5 +35,8 @@ pub const AGENT_PORT_NAME: &str = "a3s.agent";
 /// The most bytes of a process's output or input that one message carries.
 pub const CHUNK: usize = 64 << 10;
 
+/// The most bytes of an HTTP/2 frame: a message of [`CHUNK`] bytes in one, which is one packet on its way.
+const FRAME: u32 = 80 << 10;
+
 /// The largest message that either end accepts: a command line may be as long as Linux's `ARG_MAX`.
 pub const MAX_MESSAGE: usize = 16 << 20;

@@ -1,5 +1,6 @@
 //! The serving end: one HTTP/2 connection over any byte stream.
 
+use crate::FRAME;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::http::{Request, Response};
@@ -39,14 +40,6 @@ impl Window {
             Self::Wide => 1 << 20,
         }
     }
-
-    /// The longest piece in which the other end may send.
-    fn frame(self) -> u32 {
-        match self {
-            Self::Usual => 16 << 10,
-            Self::Wide => 256 << 10,
-        }
-    }
 }
 
 /// Serves `service` to the peer on `io` until the peer goes away. A peer that does not speak HTTP/2 is dropped.
@@ -70,8 +63,8 @@ where
         http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(window.bytes())
             .initial_connection_window_size(4 * window.bytes())
+            .max_frame_size(FRAME)
             .max_send_buf_size(window.send_buffer())
-            .max_frame_size(window.frame())
             .max_concurrent_streams(256)
             .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
     );

@@ -3,7 +3,7 @@
 use crate::sys;
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -107,6 +107,24 @@ impl AsyncWrite for Stream {
                 return Poll::Ready(result);
             }
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_write_ready(cx))?;
+            if let Ok(result) = guard.try_io(|fd| Ok(rustix::io::writev(fd, parts)?)) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// A frame's head and what it carries go in one system call: each is a packet of its own on vsock.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

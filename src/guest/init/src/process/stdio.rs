@@ -38,7 +38,11 @@ pub(crate) fn pair(
         let (ours, terminal, number) = terminal(terminals, size)?;
         return Ok((Inner::Terminal { terminal, number }, Outer::Terminal(ours)));
     }
-    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let pipe = || {
+        let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::pipe::fcntl_setpipe_size(&ends.0, PIPE)?;
+        rustix::io::Result::Ok(ends)
+    };
     let (stdin_inner, stdin_outer) =
         if stdin { pipe().map(|(r, w)| (Some(r), Some(w)))? } else { (None, None) };
     let (stdout_outer, stdout) = pipe()?;
@@ -46,6 +50,9 @@ pub(crate) fn pair(
     let inner = Inner::Pipes { stdin: stdin_inner, stdout, stderr };
     Ok((inner, Outer::Pipes { stdin: stdin_outer, stdout: stdout_outer, stderr: stderr_outer }))
 }
+
+/// The size of a pipe: what a process can write before this one has to run.
+const PIPE: usize = 1 << 20;
 
 /// A new terminal of `size`: the end that drives it, itself, and its number.
 pub(crate) fn terminal(
