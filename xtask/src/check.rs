@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 600;
 
 /// Commands that need nothing of the runtime.
-const CLI_ALONE: &[&str] = &["mod", "version"];
+const CLI_ALONE: &[&str] = &["completion", "mod", "version"];
 /// What the engine does that is no command of its own, yet.
 const ENGINE_ALONE: &[&str] = &["mod", "input", "files"];
 /// Commands that are several of the engine's verbs in a row.

@@ -7,8 +7,8 @@ use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use crate::policy_args::PolicyArgs;
 use a3s_box_core::{
-    AccelChoice, BoxConfig, BoxName, Bytes, CpuShare, KernelChoice, Result, SevSnpGeneration, Signal,
-    TeeConfig, VmmChoice,
+    AccelChoice, BoxConfig, BoxName, Bytes, CpuShare, KernelChoice, LogConfig, Result, SevSnpGeneration,
+    Signal, TeeConfig, VmmChoice, validate_hostname,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub(crate) struct BoxArgs {
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
     /// Host name inside the box; the box's short id when absent
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = hostname)]
     hostname: Option<String>,
     /// Number of CPUs, such as 2 or 0.5, which is one vCPU for half of the time; what the image asks for when absent,
     /// else 1
@@ -69,7 +69,7 @@ pub(crate) struct BoxArgs {
     #[command(flatten)]
     health: HealthArgs,
     /// How much of the command's output is kept: `max-size=SIZE` of a file (16m), `max-file=COUNT` of them (2)
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = log_option)]
     log_opt: Vec<String>,
     #[command(flatten)]
     policy: PolicyArgs,
@@ -147,6 +147,15 @@ impl BoxArgs {
         config.validate()?;
         Ok((config, self.name))
     }
+}
+
+fn hostname(text: &str) -> Result<String> {
+    validate_hostname(text).map(|()| text.to_owned())
+}
+
+/// The options of a log make sense each by itself.
+fn log_option(text: &str) -> Result<String> {
+    LogConfig::default().with(&[text.to_owned()]).map(|_| text.to_owned())
 }
 
 /// The first word, and the command after it; a `--` between the two is only punctuation.

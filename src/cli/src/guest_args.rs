@@ -2,7 +2,7 @@
 
 use a3s_box_core::{
     BindMount, BoxError, Bytes, Capability, ErrorKind, GuestConfig, HostEntry, Mount, Result, Tmpfs, Ulimit,
-    VolumeMount,
+    VolumeMount, validate_sysctl,
 };
 use clap::Args;
 
@@ -29,8 +29,8 @@ pub(crate) struct GuestArgs {
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<Ulimit>,
     /// Set a parameter of the guest's kernel, such as net.core.somaxconn=1024
-    #[arg(long, value_name = "NAME=VALUE")]
-    sysctl: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = sysctl)]
+    sysctl: Vec<(String, String)>,
     /// Give the box's root a capability beside those that containers have, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     cap_add: Vec<Capability>,
@@ -74,14 +74,6 @@ impl GuestArgs {
     /// What was asked for, and whether set-uid programs are to be without effect.
     pub(crate) fn config(self) -> Result<(GuestConfig, bool)> {
         let security = SecurityOptions::of(&self.security_opt)?;
-        let mut sysctls = std::collections::BTreeMap::new();
-        for text in self.sysctl {
-            let (name, value) = text.split_once('=').ok_or_else(|| {
-                BoxError::new(ErrorKind::InvalidInput, format!("invalid kernel parameter {text:?}"))
-                    .with_hint("write NAME=VALUE, such as net.core.somaxconn=1024")
-            })?;
-            sysctls.insert(name.to_owned(), value.to_owned());
-        }
         let pids = match self.pids_limit {
             None | Some(-1 | 0) => None,
             Some(most) => Some(u32::try_from(most).map_err(|_| {
@@ -94,7 +86,7 @@ impl GuestArgs {
             tmpfs: self.tmpfs,
             shm_size: self.shm_size,
             ulimits: self.ulimit,
-            sysctls,
+            sysctls: self.sysctl.into_iter().collect(),
             cap_add: self.cap_add,
             cap_drop: self.cap_drop,
             unconfined: security.unconfined,
@@ -106,6 +98,15 @@ impl GuestArgs {
         };
         Ok((guest, security.no_new_privs))
     }
+}
+
+fn sysctl(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        BoxError::new(ErrorKind::InvalidInput, format!("invalid kernel parameter {text:?}"))
+            .with_hint("write NAME=VALUE, such as net.core.somaxconn=1024")
+    })?;
+    validate_sysctl(name, value)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Default)]

@@ -8,6 +8,7 @@ mod boundary;
 mod box_args;
 mod box_row;
 mod commands;
+mod complete;
 mod console;
 mod detach;
 mod docker;
@@ -15,6 +16,8 @@ mod failure;
 mod file;
 mod guest_args;
 mod health_args;
+#[cfg(test)]
+mod manual;
 mod network_args;
 mod policy_args;
 mod progress;
@@ -26,9 +29,7 @@ mod template;
 mod time;
 mod trace;
 
-use a3s_box_core::BoxError;
 use clap::Parser;
-use std::error::Error;
 use std::process::ExitCode;
 
 /// Run untrusted code in a MicroVM of its own.
@@ -43,16 +44,7 @@ fn main() -> ExitCode {
     let begin = time::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no failures; all others are ours, and Docker's code for that is 125.
-            drop(error.print());
-            // What clap does not print: what to write instead.
-            let cause = error.source().and_then(|cause| cause.downcast_ref::<BoxError>());
-            if let Some(hint) = cause.and_then(BoxError::hint) {
-                eprintln!("hint: {hint}");
-            }
-            return ExitCode::from(if error.use_stderr() { failure::OURS } else { 0 });
-        }
+        Err(error) => return failure::usage(&error),
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

@@ -240,7 +240,10 @@ fn validate_env(pair: &str) -> Result<()> {
 }
 
 /// Host names are those of RFC 1123, at most 63 characters, so that they also fit a DNS label.
-fn validate_hostname(name: &str) -> Result<()> {
+///
+/// # Errors
+/// `InvalidInput`, with the name.
+pub fn validate_hostname(name: &str) -> Result<()> {
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     let ends = !name.starts_with(['-', '.']) && !name.ends_with(['-', '.']);
     if !name.is_empty() && name.len() <= 63 && letters && ends {

@@ -65,7 +65,15 @@ impl BoxError {
 
     /// An operating system error met while doing `what`; its kind follows from the error number.
     pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
-        Self::new(ErrorKind::from(error.kind()), what).caused_by(error)
+        let failed = Self::new(ErrorKind::from(error.kind()), what);
+        // Whoever knows a better way out says so over this.
+        let failed = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                failed.with_hint("free some space on that disk: `a3s-box df` shows what takes it up")
+            }
+            _ => failed,
+        };
+        failed.caused_by(error)
     }
 
     /// The kind of this failure.

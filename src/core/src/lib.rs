@@ -27,16 +27,18 @@ mod size;
 mod spec;
 mod state;
 mod tee;
+mod template;
 mod vmm;
 mod volume;
 
 pub use bind::{BindMount, BindPoint, MAX_BINDS, Mount};
-pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY};
+pub use config::{BoxConfig, MAX_CPUS, MIN_MEMORY, validate_hostname};
 pub use error::{BoxError, ErrorKind, Result};
 pub use event::{BoxEvent, EventKind, event_labels};
 pub use exec::{ExecRequest, TtySize};
 pub use guest::{
     Capability, CpuShare, GuestConfig, HostEntry, Limit, Tmpfs, Ulimit, capabilities, mount_point,
+    validate_sysctl,
 };
 pub use health::{BoxHealth, HealthCheck, HealthConfig, HealthState, KEPT_OUTPUT, KEPT_PROBES, Probe, Span};
 pub use hook::Hook;
@@ -58,5 +60,6 @@ pub use size::Bytes;
 pub use spec::{BootSpec, ShimSpec, Upper, Wake};
 pub use state::BoxState;
 pub use tee::{SevSnpGeneration, TeeConfig, TeeGap, TeeNotSupported};
+pub use template::{TemplateHead, boot_of_template, template_key};
 pub use vmm::{Accel, AccelChoice, Capabilities, Kernel, KernelChoice, Vmm, VmmChoice};
 pub use volume::{MAX_VOLUMES, VolumeDisk, VolumeMount, VolumeName, volume_serial};

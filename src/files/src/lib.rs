@@ -12,4 +12,4 @@ mod scratch;
 
 pub use boot::boot_id;
 pub use lock::Lock;
-pub use scratch::{Scratch, sweep, sync_dir};
+pub use scratch::{Scratch, abandoned, sweep, sync_dir};

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 const PREFIX: &str = ".tmp-";
@@ -92,6 +92,28 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// The temporary files in `dir` whose writers are gone.
+///
+/// # Errors
+/// Those of readdir(3) and open(2).
+pub fn abandoned(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        match File::open(entry.path()).map(|file| file.try_lock()) {
+            Ok(Ok(())) => found.push(entry.path()),
+            Ok(Err(TryLockError::WouldBlock)) => {}
+            Ok(Err(TryLockError::Error(error))) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// Removes the temporary files in `dir` whose writers are gone.
 ///
 /// # Errors
@@ -127,7 +149,9 @@ mod tests {
         Scratch::write(&path, b"old").unwrap();
         let live = Scratch::new(dir.path()).unwrap();
         fs::write(dir.path().join(".tmp-dead"), "half").unwrap();
+        assert_eq!(abandoned(dir.path()).unwrap(), [dir.path().join(".tmp-dead")]);
         sweep(dir.path()).unwrap();
+        assert_eq!(abandoned(dir.path()).unwrap(), [] as [PathBuf; 0]);
         assert!(live.path().exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         live.file().write_all(b"new").unwrap();

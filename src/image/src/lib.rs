@@ -20,11 +20,11 @@ mod store;
 pub use config::{Empty, Healthcheck, ImageConfig, ProcessConfig, Step};
 pub use digest::Digest;
 pub use error::{ImageError, Result};
-pub use load::{Commit, Loaded};
+pub use load::{Commit, Loaded, check_instruction};
 pub use manifest::{Descriptor, Manifest, Platform};
 pub use reference::ImageRef;
 pub use registry::{
     Credentials, Keychain, PublicKey, Pull, PullEvent, Registries, RegistrySettings, VerifyPolicy, log_in,
 };
 pub use rootfs::{Layer, Limits, RootfsCache, build};
-pub use store::{Damage, Image, ImageStore, Lease, Pruned, Removed};
+pub use store::{Catalogue, Damage, Image, ImageStore, Lease, Pruned, Removed};

@@ -81,6 +81,16 @@ impl Home {
         self.0.join("disks")
     }
 
+    /// The image store.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// The rootfs images.
+    pub(crate) fn rootfs(&self) -> PathBuf {
+        self.0.join("rootfs")
+    }
+
     /// The networks that boxes share.
     pub(crate) fn networks(&self) -> PathBuf {
         self.0.join("networks")

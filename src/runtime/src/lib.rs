@@ -15,6 +15,7 @@ mod health;
 mod home;
 mod host;
 mod labels;
+mod leftovers;
 mod log;
 mod networks;
 mod preflight;
@@ -25,13 +26,14 @@ mod volumes;
 
 pub use a3s_box_net::Explanation;
 pub use engine::{
-    Attachment, BoxSize, BoxStats, BoxUpdate, BoxView, Change, CopyEnd, CopyOptions, Engine, ExecConfig,
-    ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView, LayerStep,
-    LayersView, LogRange, MachineInfo, ProcessInfo, ProcessInput, PrunedBoxes, PullOptions, RunEnd, RunEvent,
-    Usage,
+    Attachment, BoxSize, BoxStats, BoxUpdate, BoxView, Change, CopyEnd, CopyOptions, Diagnosis, Engine,
+    ExecConfig, ExecEvent, ExecSession, ExitStatus, ImageFilter, ImageView, Info, JobStart, JobView,
+    LayerStep, LayersView, LogRange, MachineInfo, ProcessInfo, ProcessInput, PrunedBoxes, PullOptions,
+    RunEnd, RunEvent, Usage,
 };
 pub use filter::{BoxFilter, EventFilter};
 pub use home::Home;
+pub use leftovers::{Leftover, LeftoverKind};
 pub use networks::NetworkView;
 pub use preflight::{Check, Health};
 pub use state::{BoxRecord, ImagePin};

@@ -70,7 +70,10 @@ impl Networks {
             fs::create_dir_all(self.folder(name))?;
             Scratch::write(&self.file(name), &serde_json::to_vec(&file)?)
         };
-        write().map_err(|e| BoxError::io(format!("cannot create network {name}"), e))
+        write().map_err(|e| {
+            drop(fs::remove_dir(self.folder(name)));
+            BoxError::io(format!("cannot create network {name}"), e)
+        })
     }
 
     /// Removes a network that no box is to be on.

@@ -101,13 +101,15 @@ impl Volumes {
 
     /// Removes what was left of volumes that were being made or removed.
     pub(crate) fn sweep(&self) -> Result<()> {
-        for entry in self.entries()? {
-            if !entry.join(FILE).exists() {
-                fs::remove_dir_all(&entry)
-                    .map_err(|e| BoxError::io(format!("cannot remove {}", entry.display()), e))?;
-            }
-        }
-        Ok(())
+        self.half_made()?.into_iter().try_for_each(|entry| {
+            fs::remove_dir_all(&entry)
+                .map_err(|e| BoxError::io(format!("cannot remove {}", entry.display()), e))
+        })
+    }
+
+    /// What was left of volumes that were being made or removed.
+    pub(crate) fn half_made(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.entries()?.into_iter().filter(|entry| !entry.join(FILE).exists()).collect())
     }
 
     /// The names of all, in order.

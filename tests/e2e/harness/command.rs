@@ -77,6 +77,12 @@ impl A3s {
         self
     }
 
+    /// Runs the command in `dir`.
+    pub fn within(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
     /// What the command reads.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();

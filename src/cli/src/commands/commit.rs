@@ -2,7 +2,7 @@
 
 use crate::{stream, time};
 use a3s_box_core::Result;
-use a3s_box_image::{Commit as Committed, ImageRef};
+use a3s_box_image::{Commit as Committed, ImageRef, check_instruction};
 use a3s_box_runtime::Engine;
 use clap::Args;
 
@@ -16,7 +16,7 @@ pub(crate) struct Commit {
     message: String,
     /// Change the image's configuration by a Dockerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD,
     /// STOPSIGNAL, USER, VOLUME or WORKDIR
-    #[arg(short, long = "change", value_name = "INSTRUCTION")]
+    #[arg(short, long = "change", value_name = "INSTRUCTION", value_parser = instruction)]
     changes: Vec<String>,
     /// Running box, by name or id
     #[arg(value_name = "BOX")]
@@ -24,6 +24,11 @@ pub(crate) struct Commit {
     /// Name for the image
     #[arg(value_name = "NAME")]
     name: Option<ImageRef>,
+}
+
+fn instruction(text: &str) -> Result<String> {
+    check_instruction(text)?;
+    Ok(text.to_owned())
 }
 
 impl Commit {

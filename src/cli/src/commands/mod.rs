@@ -3,6 +3,7 @@
 mod attach;
 mod boot;
 mod commit;
+mod completion;
 mod cp;
 mod create;
 mod df;
@@ -155,6 +156,11 @@ pub(crate) enum Command {
     Info(info::Info),
     /// Find out what is wrong with this host, and what to do about it
     Doctor(doctor::Doctor),
+    /// Print the script that completes command lines in a shell
+    Completion(completion::Completion),
+    /// Say what can come next on a command line
+    #[command(hide = true, name = "__complete")]
+    Complete(completion::Complete),
     /// Post an event to the URL of a hook
     #[command(hide = true)]
     Hook(hook::Hook),
@@ -163,8 +169,10 @@ pub(crate) enum Command {
 impl Command {
     /// Carries the command out. `begin` is when this program began.
     pub(crate) fn run(self, begin: u64) -> Result<u8> {
-        if let Self::Version(version) = self {
-            return version.run();
+        match self {
+            Self::Version(version) => return version.run(),
+            Self::Completion(completion) => return completion.run(),
+            _ => {}
         }
         let engine = Engine::new(Home::from_env()?);
         match self {
@@ -215,6 +223,8 @@ impl Command {
             Self::Volume(command) => block_on(command.run(&engine)),
             Self::Df(command) => command.run(&engine),
             Self::Version(command) => command.run(),
+            Self::Completion(command) => command.run(),
+            Self::Complete(command) => command.run(&engine),
             Self::Info(command) => command.run(&engine),
             Self::Doctor(command) => command.run(&engine),
         }

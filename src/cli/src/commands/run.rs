@@ -36,6 +36,11 @@ impl Run {
     pub(crate) async fn run(self, engine: &Engine, begin: u64) -> Result<u8> {
         refuse_tty_without_terminal(&self.of, self.detach)?;
         let (config, name) = pull::configure(engine, self.of)?;
+        if let Some(file) = &self.net_learn {
+            // A file that cannot be written is told before the box has run for it.
+            let begun = std::fs::File::options().create(true).append(true).open(file);
+            begun.map_err(|e| BoxError::io(format!("cannot write {}", file.display()), e))?;
+        }
         let record = engine.create(config, name)?;
         boundary::announce(&record);
         let created = time::now();

@@ -10,6 +10,7 @@ mod ulimit;
 pub use capability::{Capability, capabilities};
 pub use cpu::CpuShare;
 pub use host_entry::HostEntry;
+pub use sysctl::validate_sysctl;
 pub use tmpfs::Tmpfs;
 pub use ulimit::{Limit, Ulimit};
 
@@ -81,7 +82,7 @@ impl GuestConfig {
                 return refuse(format!("two file systems at {}", tmpfs.path), "mount one of them".into());
             }
         }
-        self.sysctls.iter().try_for_each(|(name, value)| sysctl::validate(name, value))?;
+        self.sysctls.iter().try_for_each(|(name, value)| validate_sysctl(name, value))?;
         if let Some(group) = self.groups.iter().find(|g| g.is_empty() || g.contains(['\0', ':', '\n'])) {
             return refuse(format!("invalid group {group:?}"), "name one, or give its number".into());
         }

@@ -37,7 +37,7 @@ const ALLOWED: [&str; 24] = [
 ///
 /// # Errors
 /// `InvalidInput`, with the name.
-pub(super) fn validate(name: &str, value: &str) -> Result<()> {
+pub fn validate_sysctl(name: &str, value: &str) -> Result<()> {
     let refuse = |what: &str, hint: &str| {
         Err(BoxError::new(ErrorKind::InvalidInput, format!("{what} {name:?}")).with_hint(hint.to_owned()))
     };
@@ -63,7 +63,7 @@ mod tests {
     fn what_runs_programs_is_not_for_users() {
         for good in ["net.core.somaxconn", "net.ipv4.conf.eth0/1.rp_filter", "kernel.shmmax", "vm.swappiness"]
         {
-            validate(good, "1").unwrap();
+            validate_sysctl(good, "1").unwrap();
         }
         let bad = [
             "kernel.core_pattern",
@@ -75,8 +75,8 @@ mod tests {
             "",
         ];
         for bad in bad {
-            assert!(validate(bad, "1").is_err(), "{bad}");
+            assert!(validate_sysctl(bad, "1").is_err(), "{bad}");
         }
-        assert!(validate("net.core.somaxconn", "1\n2").is_err());
+        assert!(validate_sysctl("net.core.somaxconn", "1\n2").is_err());
     }
 }

@@ -88,6 +88,12 @@ fn change(config: &mut Value, commit: &Commit) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses an instruction that changes no image.
+pub fn check_instruction(line: &str) -> Result<(), ImageError> {
+    instruction(&mut Map::new(), line.trim())
+        .map_err(|why| ImageError::Settings { what: format!("cannot apply {line:?}: {why}") })
+}
+
 /// Applies one instruction.
 fn instruction(process: &mut Map<String, Value>, line: &str) -> Result<(), &'static str> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));

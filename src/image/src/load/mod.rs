@@ -12,7 +12,7 @@ mod root;
 use crate::compression::Compression;
 use crate::{Digest, ImageError, ImageRef, ImageStore, Result};
 use archive::Archive;
-pub use commit::Commit;
+pub use commit::{Commit, check_instruction};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

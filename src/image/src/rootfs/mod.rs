@@ -66,6 +66,36 @@ impl RootfsCache {
         Ok(Self { dir, limits: Limits::default() })
     }
 
+    /// The cache in `dir` as it is: nothing is made there, and nothing removed.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), limits: Limits::default() }
+    }
+
+    /// The rootfs images that are damaged, or of another version, and are not in `needed`, which holds names of files.
+    pub fn broken(&self, needed: &HashSet<String>) -> Result<Vec<PathBuf>> {
+        let failed = |e| ImageError::io("read", &self.dir)(e);
+        let entries = match fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if !name.ends_with(".erofs") || needed.contains(name) {
+                continue;
+            }
+            let whole = match File::open(&path).and_then(|file| erofs::is_whole(&file)) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(ImageError::io("read", &path))?,
+            };
+            if !whole || !name.ends_with(SUFFIX) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     /// The same cache with other limits for what it builds.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {

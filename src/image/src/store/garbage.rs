@@ -9,6 +9,7 @@ use a3s_box_files::Lock;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A lease that lasts longer is a pull or a build. (A shorter one may be a process between fork and exec.)
@@ -79,6 +80,38 @@ impl ImageStore {
             Some(alone) => self.sweep_blobs(&alone, rootfs),
             None => Ok(()),
         }
+    }
+
+    /// What the store holds for no image: blobs, and beginnings of blobs that nobody writes. Nothing while somebody has
+    /// a lease, who may need any of it.
+    pub fn unneeded(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.dir.join("blobs/sha256");
+        if !dir.exists() {
+            return Ok(Vec::new());
+        }
+        let Some(_alone) = self.alone()? else { return Ok(Vec::new()) };
+        let mut needed = HashSet::new();
+        for entry in self.names()? {
+            self.mark(&entry, MAX_NESTING, &mut needed);
+        }
+        let mut found = Vec::new();
+        for file in fs::read_dir(&dir).map_err(ImageError::io("read", &dir))? {
+            let path = file.map_err(ImageError::io("read", &dir))?.path();
+            let hex = path.file_name().and_then(|name| name.to_str());
+            let digest = hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+            if !digest.is_some_and(|digest| needed.contains(&digest)) {
+                found.push(path);
+            }
+        }
+        found.extend(self.beginnings()?);
+        Ok(found)
+    }
+
+    /// Removes what [`ImageStore::unneeded`] tells of.
+    pub fn remove_unneeded(&self) -> Result<()> {
+        let Some(alone) = self.alone()? else { return Ok(()) };
+        self.remove_partials(true)?;
+        self.sweep_blobs(&alone, None)
     }
 
     /// The store for this process alone, unless somebody has a lease.

@@ -16,6 +16,7 @@ pub(crate) use blobs::Source;
 pub use bounds::Pruned;
 pub use fsck::Damage;
 pub use garbage::Removed;
+pub use names::Catalogue;
 pub(crate) use partial::Partial;
 
 use crate::manifest::{Descriptor, Index, Manifest, NodeKind, Platform, REF_NAME};
@@ -83,6 +84,11 @@ impl ImageStore {
         }
         sweep(&store.dir).map_err(ImageError::io("sweep", &store.dir))?;
         Ok(store)
+    }
+
+    /// The store in `dir` as it is: nothing is made there, and nothing removed.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
     }
 
     /// All images, in the order in which they came. An image whose blobs are damaged is an error in its

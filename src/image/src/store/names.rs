@@ -2,7 +2,7 @@
 
 use super::{ImageStore, PATIENCE};
 use crate::manifest::{Descriptor, Index, Platform, REF_NAME};
-use crate::{Digest, ImageError, ImageRef, Result};
+use crate::{Digest, ImageError, ImageRef, Loaded, Result};
 use a3s_box_files::{Lock, Scratch};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,10 @@ const MAX_INDEX: u64 = 64 << 20;
 pub(super) const PULLED: &str = "dev.a3s.box.pulled";
 /// Fewer digits are taken for a name: `cafe` must not run an image whose digest happens to begin so.
 const MIN_PREFIX: usize = 6;
+
+/// What images were called at one moment.
+#[derive(Debug, Clone)]
+pub struct Catalogue(Vec<Descriptor>);
 
 impl ImageStore {
     /// The entries of `index.json`.
@@ -42,6 +46,30 @@ impl ImageStore {
         let path = self.dir.join("index.json");
         Scratch::write(&path, &json).map_err(ImageError::io("write", &path))?;
         Ok(result)
+    }
+
+    /// What images are called now, for [`ImageStore::take_back`].
+    pub fn catalogue(&self) -> Result<Catalogue> {
+        self.names().map(Catalogue)
+    }
+
+    /// Forgets the images of `loaded` that were not there `before`, and gives their names back.
+    pub fn take_back(&self, loaded: &[Loaded], before: Catalogue) -> Result<()> {
+        self.change_names(|entries| {
+            let came = |entry: &Descriptor| loaded.iter().any(|image| image.digest == entry.digest);
+            entries.retain(|entry| before.0.contains(entry) || !came(entry));
+            for old in before.0 {
+                let name = old.annotation(REF_NAME);
+                let taken = |entry: &Descriptor| name.is_some() && entry.annotation(REF_NAME) == name;
+                if !entries.contains(&old) && !entries.iter().any(taken) {
+                    entries
+                        .retain(|entry| entry.digest != old.digest || entry.annotation(REF_NAME).is_some());
+                    entries.push(old);
+                }
+            }
+            Ok(())
+        })?;
+        self.collect_garbage(None)
     }
 
     /// The digests of all images, one for each name.

@@ -80,19 +80,24 @@ impl ImageStore {
 
     /// Removes the beginnings that nobody continued for a day, or `all`. The caller has the store for itself.
     pub(super) fn remove_partials(&self, all: bool) -> Result<()> {
-        let dir = self.partials();
-        let files = match fs::read_dir(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(ImageError::io("read", &dir))?,
-        };
-        for file in files {
-            let file = file.map_err(ImageError::io("read", &dir))?;
-            let changed = file.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        for path in self.beginnings()? {
+            let changed =
+                fs::metadata(&path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
             if all || changed.elapsed().is_ok_and(|age| age > KEPT) {
-                fs::remove_file(file.path()).map_err(ImageError::io("remove", &file.path()))?;
+                fs::remove_file(&path).map_err(ImageError::io("remove", &path))?;
             }
         }
         Ok(())
+    }
+
+    /// The files of all beginnings.
+    pub(super) fn beginnings(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.partials();
+        let failed = |e| ImageError::io("read", &dir)(e);
+        match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            files => files.map_err(failed)?.map(|file| Ok(file.map_err(failed)?.path())).collect(),
+        }
     }
 }
 

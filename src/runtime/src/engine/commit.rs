@@ -4,7 +4,7 @@ use super::Engine;
 use super::files::Incoming;
 use crate::settings::Settings;
 use a3s_box_agent::proto::agent::{Layer, files_request::Work};
-use a3s_box_core::Result;
+use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_image::{Commit, ImageRef, Loaded};
 
 impl Engine {
@@ -34,11 +34,13 @@ impl Engine {
         let created_by = record.process.args.join(" ");
         let commit = Commit { changes, created_by, ..commit };
         let thing = format!("what box {} has changed", record.name);
-        let take = move |input: Incoming| Ok(store.commit(&base, &thing, input, name.as_ref(), &commit)?);
+        let engine = self.clone();
+        let take = move |input: Incoming| {
+            engine.ready(|store| Ok(vec![store.commit(&base, &thing, input, name.as_ref(), &commit)?]))
+        };
         let made = self.download(record.id.as_str(), "commit", Work::Layer(Layer {}), take).await?;
-        self.ready(std::slice::from_ref(&made))?;
         self.keep_bounds(&Settings::read(&self.home)?)?;
-        Ok(made)
+        made.into_iter().next().ok_or_else(|| BoxError::new(ErrorKind::Internal, "no image was made"))
     }
 }
 

@@ -51,14 +51,14 @@ pub struct LayersView {
 }
 
 /// What boxes, even stopped ones, need.
-pub(super) struct InUse {
+pub(crate) struct InUse {
     /// Images.
-    pub(super) images: HashSet<Digest>,
+    pub(crate) images: HashSet<Digest>,
     /// Files of rootfs images.
-    pub(super) rootfs: HashSet<String>,
+    pub(crate) rootfs: HashSet<String>,
 }
 
-pub(super) fn in_use(state: &State) -> InUse {
+pub(crate) fn in_use(state: &State) -> InUse {
     let records = || state.records().values();
     InUse {
         images: records().filter_map(|record| record.image.digest.parse().ok()).collect(),

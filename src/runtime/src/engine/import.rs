@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::settings::Settings;
-use a3s_box_core::Result;
+use a3s_box_core::{BoxError, ErrorKind, Result};
 use a3s_box_image::{ImageRef, Loaded};
 use std::io::Read;
 
@@ -19,9 +19,8 @@ impl Engine {
         name: Option<&ImageRef>,
         created: String,
     ) -> Result<Loaded> {
-        let loaded = self.store()?.import_root(thing, input, name, created)?;
-        self.ready(std::slice::from_ref(&loaded))?;
+        let loaded = self.ready(|store| Ok(vec![store.import_root(thing, input, name, created)?]))?;
         self.keep_bounds(&Settings::read(&self.home)?)?;
-        Ok(loaded)
+        loaded.into_iter().next().ok_or_else(|| BoxError::new(ErrorKind::Internal, "no image was made"))
     }
 }

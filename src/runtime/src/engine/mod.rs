@@ -52,8 +52,10 @@ pub use attach::{Attachment, RunEnd, RunEvent};
 pub use cp::{CopyEnd, CopyOptions};
 pub use df::Usage;
 pub use diff::Change;
+pub use doctor::Diagnosis;
 pub use exec::{ExecConfig, ExecEvent, ExecSession, ExitStatus};
 pub use history::LayerStep;
+pub(crate) use image::in_use;
 pub use image::{ImageView, LayersView};
 pub use images::ImageFilter;
 pub use info::{Info, MachineInfo};
@@ -125,11 +127,11 @@ impl Engine {
     }
 
     fn store(&self) -> Result<ImageStore> {
-        Ok(ImageStore::open(self.home.path().join("images"))?)
+        Ok(ImageStore::open(self.home.images())?)
     }
 
     fn rootfs(&self) -> Result<RootfsCache> {
-        Ok(RootfsCache::open(self.home.path().join("rootfs"))?)
+        Ok(RootfsCache::open(self.home.rootfs())?)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::settings::Settings;
 use a3s_box_core::Result;
-use a3s_box_image::{Image, ImageRef, Keychain, Platform, Pull, PullEvent, VerifyPolicy};
+use a3s_box_image::{Image, ImageRef, Keychain, Platform, PublicKey, Pull, PullEvent, VerifyPolicy};
 use std::path::PathBuf;
 
 /// What may be asked of a pull beyond the image.
@@ -32,6 +32,8 @@ impl Engine {
         progress: &(dyn Fn(PullEvent) + Sync),
     ) -> Result<Image> {
         let settings = Settings::read(&self.home)?;
+        // A key that cannot be read is told before the registry is asked.
+        options.verify.as_deref().map(PublicKey::read).transpose()?;
         let (store, rootfs) = (self.store()?, self.rootfs()?);
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let verify = match &options.verify {

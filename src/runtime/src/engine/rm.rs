@@ -6,7 +6,7 @@ use crate::host;
 use crate::networks::Networks;
 use crate::state::{BoxRecord, State, look};
 use crate::volumes::Volumes;
-use a3s_box_core::{BoxError, BoxId, EventKind, Result};
+use a3s_box_core::{BoxError, BoxId, ErrorKind, EventKind, Result};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
@@ -71,11 +71,19 @@ impl Engine {
         if let Some(vmm) = seen.of_this_boot().and_then(|status| status.vmm) {
             host::kill(vmm, PATIENCE);
         }
-        state.change(|records| drop(records.remove(&record.id)))?;
+        let folder = self.home.folder(&record.id);
+        match state.change(|records| drop(records.remove(&record.id))) {
+            // What is to make room must not need any: the folder goes first, and a record without one is told as that.
+            Err(error) if error.kind() == ErrorKind::OutOfSpace => {
+                remove_folder(folder.path())?;
+                state.change(|records| drop(records.remove(&record.id)))?;
+            }
+            other => other?,
+        }
         seen.note_cut_short(state, &self.home, record);
         state.tell(event(record, EventKind::Removed, &[]));
         Networks::of(&self.home).leave_all(&record.config.network.networks, &record.name)?;
-        remove_folder(self.home.folder(&record.id).path())
+        remove_folder(folder.path())
     }
 }
 

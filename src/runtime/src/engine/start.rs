@@ -159,12 +159,16 @@ impl Engine {
                     .with_hint("install it, on Debian with `apt-get install e2fsprogs`, or use --ephemeral")
             })?;
         if !made.status.success() {
-            let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
-            return Err(BoxError::new(
-                ErrorKind::Internal,
-                format!("mkfs.ext4 of {} failed", path.display()),
-            )
-            .caused_by(said));
+            let said = String::from_utf8_lossy(&made.stderr);
+            let failed =
+                BoxError::new(ErrorKind::Internal, format!("mkfs.ext4 of {} failed", path.display()));
+            // It has many words for one thing.
+            return Err(if said.contains("No space left") {
+                BoxError::io(format!("cannot format {}", path.display()), io::ErrorKind::StorageFull.into())
+                    .caused_by("No space left on device")
+            } else {
+                failed.caused_by(said.trim().to_owned())
+            });
         }
         scratch.publish(&path).map_err(failed)?;
         Ok(path)

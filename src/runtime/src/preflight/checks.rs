@@ -2,7 +2,7 @@
 
 use super::{Facts, Qemu};
 use crate::Home;
-use a3s_box_core::{Kernel, KvmVerdict};
+use a3s_box_core::{BoxError, Kernel, KvmVerdict};
 use serde::Serialize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -37,6 +37,12 @@ pub struct Check {
 impl Check {
     fn well(name: &'static str, found: impl Into<String>) -> Self {
         Self { name, health: Health::Well, found: found.into(), remedy: None }
+    }
+
+    /// `boxes.json`, which cannot be read.
+    pub(crate) fn state(error: &BoxError) -> Self {
+        let remedy = error.hint().unwrap_or("see what it is");
+        Self::not("boxes.json", Health::Broken, error.to_string(), remedy)
     }
 
     fn not(name: &'static str, health: Health, found: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -171,7 +177,7 @@ fn privacy(home: &Home) -> Check {
             "state directory",
             Health::Lacking,
             format!("{path} is open to other users"),
-            format!("run `chmod 700 {path}`; `a3s-box doctor --fix` does"),
+            format!("run `chmod 700 {path}`; `a3s-box doctor --repair` does"),
         ),
         Err(e) => Check::not(
             "state directory",

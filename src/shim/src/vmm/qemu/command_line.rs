@@ -104,11 +104,12 @@ fn cpu(spec: &ShimSpec) -> &'static str {
 /// A disk that the guest finds by its serial number.
 fn disk(args: &mut Vec<OsString>, serial: &str, file: &Path, read_only: bool) {
     // A shared file must not be locked, and all boxes share the rootfs image. A comma in a path is written twice.
+    // Left alone, QEMU stops the whole guest where the host's disk is full, and nobody would know why it stands still.
     let mut drive = OsString::from(format!("if=none,id={serial},format=raw,"));
     drive.push(if read_only {
         "readonly=on,file.locking=off,cache=writeback,file="
     } else {
-        "cache=writeback,discard=unmap,file="
+        "cache=writeback,discard=unmap,werror=report,file="
     });
     let path = file.as_os_str().as_encoded_bytes();
     let doubled: Vec<u8> =

@@ -4,7 +4,7 @@
 //! and the others go on from its copy. A template holds nothing of any box. It is good for as long as the host runs:
 //! what makes its key never changes under it, and a power cut ends it. The shims of all boxes share the folder.
 
-use a3s_box_core::ShimSpec;
+use a3s_box_core::{ShimSpec, TemplateHead, template_key};
 use a3s_box_files::{Lock, Scratch, boot_id, sweep};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,12 +16,9 @@ use std::time::SystemTime;
 
 /// Goes up when a guest that was saved before could not be gone on from.
 const VERSION: u32 = 1;
-const MAGIC: &[u8; 8] = b"a3s-tmpl";
 const SUFFIX: &str = "template";
 /// How many are kept: those used last.
 const KEPT: usize = 8;
-/// Names of files and a command line.
-const MAX_KEY: u64 = 64 << 10;
 
 /// The template for boxes of one shape, whether it is there or not.
 pub(super) struct Template {
@@ -36,7 +33,7 @@ impl Template {
     /// # Errors
     /// Those of stat(2), and of what tells one boot of the host from another.
     pub(super) fn of(spec: &ShimSpec, program: &Path, arguments: &[String]) -> io::Result<Self> {
-        let mut key = format!("{VERSION}\n{}\n", boot_id()?);
+        let mut key = template_key(VERSION, &boot_id()?, "");
         for file in [program, &spec.kernel, &spec.initramfs] {
             let data = fs::metadata(file)?;
             let (path, size) = (file.display(), data.len());
@@ -60,15 +57,14 @@ impl Template {
     }
 
     fn is_in(&self, file: &mut File) -> io::Result<bool> {
-        let mut head = [0; 24];
+        let mut head = [0; TemplateHead::SIZE];
         file.read_exact(&mut head)?;
-        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
-        let (length, key_length) = (number(8), number(16));
-        if &head[..8] != MAGIC || length != file.metadata()?.len() || key_length > MAX_KEY {
+        let length = file.metadata()?.len();
+        let Some(head) = TemplateHead::parse(&head).filter(|head| head.length == length) else {
             return Ok(false);
-        }
+        };
         let mut key = Vec::new();
-        file.take(key_length).read_to_end(&mut key)?;
+        file.take(head.key).read_to_end(&mut key)?;
         Ok(key == self.key)
     }
 
@@ -82,9 +78,7 @@ impl Template {
         sweep(dir)?;
         let scratch = Scratch::new(dir)?;
         let mut file = scratch.file();
-        file.write_all(MAGIC)?;
-        file.write_all(&[0; 8])?;
-        file.write_all(&(self.key.len() as u64).to_le_bytes())?;
+        file.write_all(&TemplateHead { length: 0, key: self.key.len() as u64 }.bytes())?;
         file.write_all(&self.key)?;
         Ok(Some(Making { scratch, template: self, _turn: turn }))
     }
@@ -115,7 +109,7 @@ impl Making {
     pub(super) fn finish(self) -> io::Result<()> {
         let mut file = self.scratch.file();
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+        file.seek(SeekFrom::Start(TemplateHead::LENGTH_AT))?;
         file.write_all(&length.to_le_bytes())?;
         // It need not outlive a power cut, so nobody waits for the disk.
         self.scratch.keep(&self.template.path)?;

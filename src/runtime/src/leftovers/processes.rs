@@ -1,0 +1,107 @@
+//! Shims and VMMs that work for no box.
+
+use super::{Leftover, LeftoverKind, What};
+use crate::Home;
+use crate::host;
+use crate::state::State;
+use a3s_box_core::{BoxError, HostProcess, Result};
+use a3s_box_files::Lock;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the kernel adds to the path of a folder that was removed under a process.
+const DELETED: &str = " (deleted)";
+/// A command line longer than this says nothing more.
+const MAX_WORDS: usize = 1 << 20;
+/// How long a process that has let its box go may take to be gone.
+const LEAVE: Duration = Duration::from_millis(500);
+
+/// A process of a box, or one that was.
+struct Worker {
+    process: HostProcess,
+    program: String,
+    /// The folder that it works in, as it is called now.
+    folder: PathBuf,
+    /// Whether that folder is gone.
+    deleted: bool,
+}
+
+pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
+    let boxes = home.boxes();
+    let boxes =
+        fs::canonicalize(&boxes).map_err(|e| BoxError::io(format!("cannot read {}", boxes.display()), e))?;
+    let table = fs::read_dir("/proc").map_err(|e| BoxError::io("cannot read the process table", e))?;
+    let pids = table.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let workers: Vec<Worker> = all.iter().filter_map(|(pid, _)| worker(*pid, &boxes)).collect();
+    let numbers: HashSet<i32> = workers.iter().map(|worker| worker.process.pid).collect();
+    // One whose box is gone may still run the hooks that are to hear of it.
+    let tells = |worker: &Worker| {
+        all.iter().any(|(pid, parent)| *parent == worker.process.pid && !numbers.contains(pid))
+    };
+    let mut found = Vec::new();
+    for worker in &workers {
+        let name = worker.folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let record = state.records().values().find(|record| record.id.as_str() == name);
+        let why = match record {
+            _ if worker.deleted => "the folder that it works in is gone".to_owned(),
+            None => "there is no such box".to_owned(),
+            Some(record) => {
+                let lock = home.folder(&record.id).run_lock();
+                let held = Lock::is_held(&lock)
+                    .map_err(|e| BoxError::io(format!("cannot look at box {}", record.name), e))?;
+                if held || host::gone(worker.process, LEAVE) {
+                    continue;
+                }
+                format!("box {} does not run", record.name)
+            }
+        };
+        if !tells(worker) {
+            let name = format!("{} ({})", worker.process.pid, worker.program);
+            let (size, what) = (memory(worker.process.pid), What::Process(worker.process));
+            found.push(Leftover::new(LeftoverKind::Process, name, why, size, what));
+        }
+    }
+    // Shims first: their VMMs go with them.
+    found.sort_by_key(|leftover| !leftover.name.contains("a3s-box-shim"));
+    Ok(found)
+}
+
+/// The process `pid`, if it is one of ours in a folder of `boxes`.
+fn worker(pid: i32, boxes: &Path) -> Option<Worker> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let mut words = fs::read(proc.join("cmdline")).ok()?;
+    words.truncate(MAX_WORDS);
+    let program = Path::new(OsStr::from_bytes(words.split(|byte| *byte == 0).next()?));
+    let program = program.file_name()?.to_str()?.to_owned();
+    let ours = ["a3s-box-shim", "a3s-box-krun", "virtiofsd"].contains(&program.as_str());
+    if !ours && !program.starts_with("qemu-system-") {
+        return None;
+    }
+    // One that gave its rights away does not say where it works, but dies with its shim.
+    let folder = fs::read_link(proc.join("cwd")).ok()?;
+    let bytes = folder.as_os_str().as_bytes();
+    let (folder, deleted) = match bytes.strip_suffix(DELETED.as_bytes()) {
+        Some(gone) => (PathBuf::from(OsStr::from_bytes(gone)), true),
+        None => (folder, false),
+    };
+    let process = host::process(pid)?;
+    (folder.parent() == Some(boxes)).then_some(Worker { process, program, folder, deleted })
+}
+
+/// Whose child the process `pid` is.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Bytes of memory that the process `pid` has for itself and shares.
+fn memory(pid: i32) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok();
+    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
