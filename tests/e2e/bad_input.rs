@@ -289,3 +289,24 @@ fn a_home_that_cannot_be_written_is_named() {
         assert!(said.contains("hint: "), "{said}");
     }
 }
+
+#[test]
+fn a_name_that_is_almost_right_is_asked_about() {
+    let home = Home::new();
+    home.a3s(&["network", "create", "backend"]).run().ok();
+    home.a3s(&["volume", "create", "data"]).run().ok();
+    home.a3s(&["create", "--name", "web", "busybox"]).run().ok();
+    for (args, words) in [
+        (&["stop", "wbe"][..], ["no such box: wbe; did you mean \"web\"?", "a3s-box ps -a"]),
+        (&["rm", "-v", "web"], ["'-v'", "--help"]),
+        (&["inspect", "nothing-like-it"], ["no such box: nothing-like-it\n", "a3s-box ps -a"]),
+        (&["history", "busybxo"], ["did you mean \"busybox\"?", "a3s-box images"]),
+        (&["rmi", "busybox:lates"], ["did you mean \"busybox:latest\"?", "a3s-box images"]),
+        (&["network", "rm", "backned"], ["did you mean \"backend\"?", "network create"]),
+        (&["volume", "inspect", "dta"], ["did you mean \"data\"?", "volume ls"]),
+        (&["run", "--memroy", "1g", "busybox"], ["--memroy", "--help"]),
+        (&["strat", "web"], ["strat", "start"]),
+    ] {
+        home.a3s(args).run().refused(&words);
+    }
+}

@@ -6,6 +6,7 @@
 mod attacks;
 mod bad_input;
 mod binds;
+mod box_file;
 mod changes;
 mod completion;
 mod confinement;

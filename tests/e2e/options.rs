@@ -39,7 +39,9 @@ const WORDS: &[(&str, &[&str])] = &[
     ("start", &["none"]),
     ("stats", &["--no-stream"]),
     ("stop", &["none"]),
+    ("top", &["made"]),
     ("update", &["made"]),
+    ("version", &[]),
     ("volume create", &["vol"]),
     ("volume ls", &[]),
 ];
@@ -75,7 +77,8 @@ const SENSE: &[(&str, &str)] = &[
 ];
 
 /// Options that name a file: what cannot be one is refused by the name of the file.
-const FILES: &[&str] = &["env-file", "input", "label-file", "net-learn", "net-policy", "output", "verify"];
+const FILES: &[&str] =
+    &["env-file", "file", "input", "label-file", "net-learn", "net-policy", "output", "verify"];
 /// What no file can be called here.
 const NO_FILES: &[&str] = &["", "=,:;/../", "/no/such\nfile"];
 

@@ -121,3 +121,56 @@ fn a_terminal_can_be_left_and_the_box_and_its_processes_run_on() {
     assert_eq!(terminal.wait(), 4);
     home.a3s(&["run", "-it", "--detach-keys", "ctrl-ctrl", "busybox", "sh"]).run().refused(&["detach-keys"]);
 }
+
+/// All that a command shows on a terminal so many columns wide.
+fn shown(home: &Home, cols: u16, args: &[&str], environment: &[(&str, &str)]) -> String {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "\"$@\"; echo; echo THE END", "sh"]);
+    let mut command = home.a3s(args).env("TERM", "xterm-256color");
+    for (name, value) in environment {
+        command = command.env(name, value);
+    }
+    let mut terminal = Terminal::run(command.through(shell), 24, cols);
+    let text = terminal.expect("THE END");
+    terminal.wait();
+    text
+}
+
+#[test]
+fn tables_fit_the_terminal_and_nothing_else_is_cut() {
+    let home = Home::new();
+    let (image, name) =
+        ("registry.example/a/long/name:of-an-image", "a-box-with-a-name-that-goes-on-and-on-and-on");
+    home.a3s(&["tag", "busybox", image]).run().ok();
+    home.a3s(&["create", "--name", name, image, "sleep", "100000"]).run().ok();
+    for args in [&["ps", "-a"][..], &["images"], &["history", "busybox"], &["df"], &["volume", "ls"]] {
+        for cols in [20, 50, 80] {
+            let table = shown(&home, cols, args, &[]);
+            for line in table.lines() {
+                assert!(line.chars().count() <= usize::from(cols), "{args:?} at {cols}: {line:?}");
+            }
+            assert!(!table.contains('\u{1b}'), "{table:?}");
+        }
+    }
+    let table = shown(&home, 80, &["ps", "-a"], &[]);
+    assert!(table.contains('…') && table.contains("BOX ID") && !table.contains(name), "{table}");
+    assert!(shown(&home, 80, &["ps", "-a", "--no-trunc"], &[]).contains(name));
+    assert!(shown(&home, 250, &["ps", "-a"], &[]).contains(name));
+    let piped = home.a3s(&["ps", "-a"]).run().ok();
+    assert!(piped.contains(name) && piped.contains(image), "{piped}");
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let home = Home::empty();
+    for args in [&["--help"][..], &["ps", "--nonsense"], &["run", "--help"]] {
+        assert!(shown(&home, 80, args, &[]).contains("\u{1b}["), "{args:?}");
+        let plain = [&[("NO_COLOR", "1")][..], &[("TERM", "dumb")]];
+        for environment in plain {
+            assert!(!shown(&home, 80, args, environment).contains('\u{1b}'), "{args:?} {environment:?}");
+        }
+        let out = home.a3s(args).env("TERM", "xterm-256color").run();
+        assert!(!out.text().contains('\u{1b}') && !out.stderr.contains('\u{1b}'), "{args:?}");
+    }
+    assert!(!shown(&home, 80, &["ps", "-a", "-x"], &[("NO_COLOR", "1")]).contains('\u{1b}'));
+}

@@ -7,8 +7,8 @@ use crate::health_args::HealthArgs;
 use crate::network_args::NetworkArgs;
 use crate::policy_args::PolicyArgs;
 use a3s_box_core::{
-    AccelChoice, BoxConfig, BoxName, Bytes, CpuShare, KernelChoice, LogConfig, Result, SevSnpGeneration,
-    Signal, TeeConfig, VmmChoice, validate_hostname,
+    AccelChoice, BoxConfig, BoxError, BoxName, Bytes, CpuShare, ErrorKind, KernelChoice, LogConfig, Result,
+    SevSnpGeneration, Signal, TeeConfig, VmmChoice, validate_hostname,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ const MAX_ENV_FILE: u64 = 16 << 20;
 
 #[derive(Args, Clone)]
 pub(crate) struct BoxArgs {
+    /// Read options from a file, by their long names, and `image` and `command`; those given here go over them
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Name of the box; one is invented when absent
     #[arg(long)]
     name: Option<BoxName>,
@@ -93,7 +96,7 @@ pub(crate) struct BoxArgs {
     boot_timeout: Option<u32>,
     /// Image, and the command to run in place of its own
     #[arg(
-        required = true,
+        required_unless_present = "file",
         trailing_var_arg = true,
         allow_hyphen_values = true,
         value_name = "IMAGE [COMMAND]..."
@@ -115,6 +118,11 @@ impl BoxArgs {
     /// What was asked for, over `defaults`.
     pub(crate) fn config(self, defaults: BoxConfig) -> Result<(BoxConfig, Option<BoxName>)> {
         let (image, command) = split(self.image_and_command);
+        if let Some(file) = self.file.filter(|_| image.is_empty()) {
+            let text = format!("{} names no image", file.display());
+            return Err(BoxError::new(ErrorKind::InvalidInput, text)
+                .with_hint("write `image = \"alpine\"` into it, or give one here"));
+        }
         docker::refuse_option("run", &image)?;
         let mut config = BoxConfig { image, ..defaults };
         config.command = command;

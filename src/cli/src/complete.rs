@@ -88,7 +88,7 @@ impl Candidates {
                 "IMAGE" => self.words.extend(look(images(engine))),
                 "NETWORK" => self.words.extend(look(networks(engine))),
                 "VOLUME" if id == "names" => self.words.extend(look(volumes(engine))),
-                "NAME:PATH[:ro]" => {
+                "SOURCE:PATH[:ro]" => {
                     let volumes = look(volumes(engine)).into_iter();
                     self.words.extend(volumes.map(|(name, about)| (name + ":", about)));
                     self.files = true;

@@ -137,6 +137,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     ("inspect", "format", "fields by Docker's names and by ours; without it, ours are printed"),
     ("info", "format", "`text` or `json`"),
+    ("version", "format", "`text` or `json`"),
     ("system df", "format", "`table` or `json`"),
     ("history", "format", "`table` or `json`"),
 ];

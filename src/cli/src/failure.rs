@@ -3,6 +3,7 @@
 use a3s_box_core::BoxError;
 use std::error::Error;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The exit code of every failure of ours, as Docker's.
@@ -28,8 +29,9 @@ pub(crate) fn report(error: &BoxError) -> ExitCode {
     ExitCode::from(OURS)
 }
 
-/// Prints what is wrong with the command line, or the help that was asked for, and gives the exit code for it.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+/// Prints what is wrong with the command line, of which some may be from `file`, or the help that was asked for, and
+/// gives the exit code for it.
+pub(crate) fn usage(error: &clap::Error, file: Option<&Path>) -> ExitCode {
     if !error.use_stderr() {
         // Help and version are no failures.
         drop(error.print());
@@ -42,6 +44,9 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         text.push_str("hint: ");
         text.push_str(hint);
         text.push('\n');
+    }
+    if let Some(file) = file {
+        text.push_str(&format!("hint: some of these options are from {}\n", file.display()));
     }
     // Styled on a terminal alone, and never where NO_COLOR is set.
     drop(anstream::stderr().write_all(shortened(&text).as_bytes()));

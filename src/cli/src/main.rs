@@ -6,6 +6,7 @@
 
 mod boundary;
 mod box_args;
+mod box_file;
 mod box_row;
 mod commands;
 mod complete;
@@ -29,7 +30,7 @@ mod template;
 mod time;
 mod trace;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// Run untrusted code in a MicroVM of its own.
@@ -42,9 +43,13 @@ struct Cli {
 
 fn main() -> ExitCode {
     let begin = time::now();
-    let cli = match Cli::try_parse() {
+    let words = match box_file::expand(Cli::command, std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(error) => return failure::report(&error),
+    };
+    let cli = match Cli::try_parse_from(words.words) {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage(&error, words.file.as_deref()),
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

@@ -28,7 +28,7 @@ pub(crate) enum Progress {
 impl Progress {
     /// For people.
     pub(crate) fn shown() -> Self {
-        if isatty(rustix::stdio::stderr()) {
+        if isatty(rustix::stdio::stderr()) && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
             Self::Bars { all: MultiProgress::new(), bars: Mutex::default() }
         } else {
             Self::Lines

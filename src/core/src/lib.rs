@@ -18,6 +18,7 @@ mod job;
 mod log;
 mod moment;
 mod name;
+mod nearest;
 mod net;
 mod policy;
 mod probe;
@@ -47,6 +48,7 @@ pub use job::{JOB_LOG, JobExit, JobName, JobRecord};
 pub use log::{LogConfig, LogRecord, LogStream};
 pub use moment::parse_moment;
 pub use name::BoxName;
+pub use nearest::{did_you_mean, nearest};
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
     NetResolver, NetRule, NetSpec, NetSubject, NetTrust, NetWay, NetworkConfig, NetworkMembership,

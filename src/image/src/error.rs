@@ -27,10 +27,12 @@ pub enum ImageError {
         text: String,
     },
     /// No image of that name in the store or the registry.
-    #[error("image {name} not found")]
+    #[error("image {name} not found{meant}")]
     NotFound {
         /// The name that was looked for.
         name: String,
+        /// The name that was probably meant, as a question; empty where there is none.
+        meant: String,
     },
     /// A digest prefix that several images share.
     #[error("{prefix:?} could be any of {count} images")]

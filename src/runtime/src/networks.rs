@@ -5,7 +5,9 @@
 //! until it leaves. Used under the lock of the state alone.
 
 use crate::Home;
-use a3s_box_core::{BoxError, BoxName, ErrorKind, NeighbourSpec, NetworkMembership, NetworkName, Result};
+use a3s_box_core::{
+    BoxError, BoxName, ErrorKind, NeighbourSpec, NetworkMembership, NetworkName, Result, did_you_mean,
+};
 use a3s_box_files::Scratch;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -203,8 +205,12 @@ impl Networks {
     fn read(&self, name: &NetworkName) -> Result<NetworkFile> {
         let path = self.file(name);
         let json = read(&path).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => BoxError::new(ErrorKind::NotFound, format!("no such network: {name}"))
-                .with_hint(format!("make it with `a3s-box network create {name}`")),
+            io::ErrorKind::NotFound => {
+                let names = self.names().unwrap_or_default();
+                let meant = did_you_mean(name.as_str(), names.iter().map(NetworkName::as_str));
+                BoxError::new(ErrorKind::NotFound, format!("no such network: {name}{meant}"))
+                    .with_hint(format!("make it with `a3s-box network create {name}`"))
+            }
             _ => BoxError::io(format!("cannot read {}", path.display()), e),
         })?;
         serde_json::from_slice(&json).map_err(|e| {

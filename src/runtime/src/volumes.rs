@@ -7,7 +7,7 @@ use crate::engine::copy_sparse;
 use crate::home::Home;
 use crate::host;
 use crate::state::{BoxRecord, State, look};
-use a3s_box_core::{BoxError, BoxName, Bytes, ErrorKind, Result, VolumeDisk, VolumeName};
+use a3s_box_core::{BoxError, BoxName, Bytes, ErrorKind, Result, VolumeDisk, VolumeName, did_you_mean};
 use a3s_box_files::{Scratch, sync_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -131,7 +131,9 @@ impl Volumes {
         match File::open(folder.join(FILE)) {
             Ok(file) => file.take(MAX_FILE).read_to_end(&mut json).map_err(failed)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(BoxError::new(ErrorKind::NotFound, format!("no such volume: {name}"))
+                let names = self.names()?;
+                let meant = did_you_mean(name.as_str(), names.iter().map(VolumeName::as_str));
+                return Err(BoxError::new(ErrorKind::NotFound, format!("no such volume: {name}{meant}"))
                     .with_hint("see `a3s-box volume ls`, or make it with `a3s-box volume create`"));
             }
             Err(e) => return Err(failed(e)),

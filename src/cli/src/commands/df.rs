@@ -1,5 +1,6 @@
 //! `df`: what takes up the disk.
 
+use crate::table::Fit;
 use crate::{stream, table};
 use a3s_box_core::{BoxError, Bytes, Result};
 use a3s_box_runtime::{Engine, Usage};
@@ -34,7 +35,7 @@ impl Df {
             ]
         };
         let rows: Vec<_> = usages.iter().map(row).collect();
-        table::print(&["KIND", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], &rows)
+        table::print(&["KIND", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], &rows, Fit::Terminal)
             .map_err(|e| BoxError::io("cannot print", e))?;
         Ok(0)
     }

@@ -1,5 +1,6 @@
 //! `history`: how an image was made.
 
+use crate::table::Fit;
 use crate::{stream, table};
 use a3s_box_core::{BoxError, Bytes, Result};
 use a3s_box_runtime::{Engine, LayerStep};
@@ -39,7 +40,8 @@ impl History {
             vec![layer_id, created, by, size, table::shorten(&step.comment, usize::MAX)]
         };
         let rows: Vec<_> = steps.iter().map(row).collect();
-        table::print(&["LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &rows)
+        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        table::print(&["LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &rows, fit)
             .map_err(|e| BoxError::io("cannot print", e))?;
         Ok(0)
     }

@@ -1,5 +1,6 @@
 //! `images`: the images there are.
 
+use crate::table::Fit;
 use crate::template::{self, Format};
 use crate::{failure, stream, time};
 use a3s_box_core::{Bytes, Result, parse_moment};
@@ -61,7 +62,8 @@ impl Images {
             let usual = format!(
                 "{{{{.Repository}}}}\t{{{{.Tag}}}}\t{digest}{{{{.ID}}}}\t{{{{.CreatedOn}}}}\t{{{{.Size}}}}"
             );
-            template::print(&self.format, &usual, HEADS, &rows)?;
+            let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+            template::print(&self.format, &usual, HEADS, &rows, fit)?;
         }
         Ok(0)
     }

@@ -1,5 +1,6 @@
 //! `jobs`: what was left running in boxes.
 
+use crate::table::Fit;
 use crate::{stream, table, time};
 use a3s_box_core::{BoxError, Result};
 use a3s_box_runtime::{Engine, JobView};
@@ -41,7 +42,7 @@ impl Jobs {
             }
             Format::Table => {
                 let rows: Vec<Vec<String>> = jobs.iter().map(row).collect();
-                table::print(&["JOB", "BOX", "COMMAND", "STARTED", "STATUS"], &rows)
+                table::print(&["JOB", "BOX", "COMMAND", "STARTED", "STATUS"], &rows, Fit::Terminal)
                     .map_err(|e| BoxError::io("cannot print", e))?;
             }
         }

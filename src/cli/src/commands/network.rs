@@ -1,6 +1,7 @@
 //! `network create|ls|inspect|rm|connect|disconnect`: the networks on which boxes meet.
 
 use super::for_each;
+use crate::table::Fit;
 use crate::template::{self, Format};
 use crate::{stream, time};
 use a3s_box_core::{BoxError, NetworkName, Result};
@@ -37,6 +38,9 @@ enum What {
         /// Print names alone
         #[arg(short, long)]
         quiet: bool,
+        /// Do not shorten names
+        #[arg(long)]
+        no_trunc: bool,
         /// `table`, `json`, a template such as '{{.Name}}', or `table` and the template of its columns
         #[arg(long, value_name = "FORMAT", default_value = "table")]
         format: Format,
@@ -80,7 +84,9 @@ impl Network {
                 engine.create_network(&name)?;
                 stream::line(name.as_str()).map(|()| 0)
             }
-            What::Ls { quiet, format } => list(engine, quiet, &format),
+            What::Ls { quiet, no_trunc, format } => {
+                list(engine, quiet, if no_trunc { Fit::Whole } else { Fit::Terminal }, &format)
+            }
             What::Inspect { names } => inspect(engine, &names),
             What::Rm { names } => for_each(&names, async |name| engine.remove_network(&name.parse()?)).await,
             What::Connect { network, name } => engine.connect_network(&network, &name).map(|()| 0),
@@ -89,7 +95,7 @@ impl Network {
     }
 }
 
-fn list(engine: &Engine, quiet: bool, format: &Format) -> Result<u8> {
+fn list(engine: &Engine, quiet: bool, fit: Fit, format: &Format) -> Result<u8> {
     let networks = engine.networks()?;
     if quiet {
         networks.iter().try_for_each(|network| stream::line(network.name.as_str()))?;
@@ -103,7 +109,7 @@ fn list(engine: &Engine, quiet: bool, format: &Format) -> Result<u8> {
                 "RunningFor": format!("{} ago", time::since(network.created_at))})
         })
         .collect();
-    template::print(format, USUAL, HEADS, &rows)?;
+    template::print(format, USUAL, HEADS, &rows, fit)?;
     Ok(0)
 }
 

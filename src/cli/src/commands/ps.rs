@@ -1,5 +1,6 @@
 //! `ps`: the boxes there are.
 
+use crate::table::Fit;
 use crate::template::{self, Format};
 use crate::{box_row, stream};
 use a3s_box_core::Result;
@@ -85,7 +86,8 @@ impl Ps {
             })
             .collect::<Result<Vec<_>>>()?;
         let usual = if self.size { &format!("{USUAL}\t{{{{.Size}}}}") } else { USUAL };
-        template::print(&self.format, usual, HEADS, &rows)?;
+        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        template::print(&self.format, usual, HEADS, &rows, fit)?;
         Ok(0)
     }
 }

@@ -1,5 +1,6 @@
 //! `stats`: what boxes use, again and again.
 
+use crate::table::Fit;
 use crate::{console, stream, table};
 use a3s_box_core::{BoxError, BoxState, Result};
 use a3s_box_runtime::{BoxStats, Engine};
@@ -92,7 +93,8 @@ impl Stats {
             // To the top, and nothing stays of the last look.
             stream::write(stream::Target::Stdout, b"\x1b[H\x1b[J")?;
         }
-        table::print(&head, &rows).map_err(|e| BoxError::io("cannot print", e))
+        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        table::print(&head, &rows, fit).map_err(|e| BoxError::io("cannot print", e))
     }
 }
 

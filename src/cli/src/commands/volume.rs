@@ -1,6 +1,7 @@
 //! `volume create|ls|inspect|rm|prune`: disks with names, which outlive the boxes that they are mounted in.
 
 use super::for_each;
+use crate::table::Fit;
 use crate::template::{self, Format};
 use crate::{stream, time};
 use a3s_box_core::{BoxError, Bytes, ErrorKind, Result, VolumeName};
@@ -135,7 +136,7 @@ fn list(engine: &Engine, quiet: bool, format: &Format) -> Result<u8> {
             "CreatedAt": time::rfc3339(volume.created_at)})
     };
     let rows: Vec<Value> = volumes.into_iter().map(row).collect();
-    template::print(format, USUAL, HEADS, &rows)?;
+    template::print(format, USUAL, HEADS, &rows, Fit::Terminal)?;
     Ok(0)
 }
 

@@ -1,7 +1,8 @@
 //! Lists as `--format` asks for them: a table, JSON objects, or a line of a template's for each.
 
 use super::Template;
-use crate::{stream, table};
+use crate::stream;
+use crate::table::{self, Fit};
 use a3s_box_core::{BoxError, Result};
 use serde_json::{Map, Value};
 use std::str::FromStr;
@@ -44,7 +45,13 @@ impl Format {
 ///
 /// # Errors
 /// Those of the template, and those of writing.
-pub(crate) fn print(format: &Format, usual: &str, heads: &[(&str, &str)], rows: &[Value]) -> Result<()> {
+pub(crate) fn print(
+    format: &Format,
+    usual: &str,
+    heads: &[(&str, &str)],
+    rows: &[Value],
+    fit: Fit,
+) -> Result<()> {
     match format {
         Format::Json => rows.iter().try_for_each(|row| {
             let json =
@@ -65,7 +72,7 @@ pub(crate) fn print(format: &Format, usual: &str, heads: &[(&str, &str)], rows: 
             let body = rows.iter().map(cells).collect::<Result<Vec<_>>>()?;
             let head = cells(&head(columns, heads, rows))?;
             let head: Vec<&str> = head.iter().map(String::as_str).collect();
-            table::print(&head, &body).map_err(|e| BoxError::io("cannot print", e))
+            table::print(&head, &body, fit).map_err(|e| BoxError::io("cannot print", e))
         }
     }
 }

@@ -108,7 +108,7 @@ impl Client {
         let action = format!("pull {shown}");
         let not_found = |e| match e {
             ImageError::Refused { ref answer, .. } if answer.starts_with("404") => {
-                ImageError::NotFound { name: shown.to_owned() }
+                ImageError::NotFound { name: shown.to_owned(), meant: String::new() }
             }
             other => other,
         };

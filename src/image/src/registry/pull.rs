@@ -108,7 +108,8 @@ impl ImageStore {
             }
         }
         // The registry itself comes last, and is what the user knows.
-        Err(failure.unwrap_or(ImageError::NotFound { name: pull.reference.to_string() }))
+        Err(failure
+            .unwrap_or(ImageError::NotFound { name: pull.reference.to_string(), meant: String::new() }))
     }
 
     fn pull_from(&self, client: &Client, pull: &Pull<'_>) -> Result<Image> {

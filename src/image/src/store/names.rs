@@ -142,7 +142,14 @@ impl ImageStore {
     /// The entry that `name` means.
     pub(super) fn find(&self, name: &str) -> Result<Descriptor> {
         let entries = self.names()?;
-        let not_found = || ImageError::NotFound { name: name.to_owned() };
+        let references: Vec<ImageRef> =
+            entries.iter().filter_map(|entry| entry.annotation(REF_NAME)?.parse().ok()).collect();
+        let not_found = || {
+            let names: Vec<String> =
+                references.iter().flat_map(|r| [r.familiar_name(), r.familiar()]).collect();
+            let meant = a3s_box_core::did_you_mean(name, names.iter().map(String::as_str));
+            ImageError::NotFound { name: name.to_owned(), meant }
+        };
         let digits = name.strip_prefix("sha256:").unwrap_or(name);
         let reference = name.parse::<ImageRef>();
         if let Ok(reference) = &reference

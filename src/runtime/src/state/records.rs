@@ -3,7 +3,7 @@
 use super::BoxRecord;
 use crate::Home;
 use crate::settings::Settings;
-use a3s_box_core::{BoxError, BoxEvent, BoxId, ErrorKind, Result};
+use a3s_box_core::{BoxError, BoxEvent, BoxId, ErrorKind, Result, did_you_mean};
 use a3s_box_events::Teller;
 use a3s_box_files::{Lock, Scratch};
 use serde::{Deserialize, Serialize};
@@ -107,8 +107,11 @@ impl State {
                 format!("box {text:?} is ambiguous: {}, {} …", a.id.short(), b.id.short()),
             )
             .with_hint("give more digits of the id, or the name")),
-            (None, _) => Err(BoxError::new(ErrorKind::NotFound, format!("no such box: {text}"))
-                .with_hint("see `a3s-box ps -a`")),
+            (None, _) => {
+                let meant = did_you_mean(text, self.records.values().map(|record| record.name.as_str()));
+                Err(BoxError::new(ErrorKind::NotFound, format!("no such box: {text}{meant}"))
+                    .with_hint("see `a3s-box ps -a`"))
+            }
         }
     }
 
