@@ -259,6 +259,16 @@ fn a_file_server_that_dies_takes_nothing_but_its_files_along() {
     kill_process(server(&home, "b"), Signal::STOP).unwrap();
     home.exec("b", "cat /s/nothing 2>/dev/null & sleep 0.2; echo not held up");
     home.a3s(&["stop", "-t", "1", "b"]).run().ok();
-    home.a3s(&["rm", "b"]).run().ok();
+
+    // It goes with its shim.
+    home.a3s(&["start", "b"]).run().ok();
+    assert_eq!(home.exec("b", "cat /s/f"), "x");
+    let orphan = server(&home, "b");
+    kill_process(Pid::from_raw(home.pid("b", "shim").unwrap()).unwrap(), Signal::KILL).unwrap();
+    let words = format!("/proc/{}/cmdline", orphan.as_raw_nonzero());
+    eventually("an end of the file server", || {
+        (!fs::read(&words).unwrap_or_default().starts_with(b"a3s-box-files")).then_some(())
+    });
+    home.a3s(&["rm", "-f", "b"]).run().ok();
     home.await_quiet();
 }

@@ -36,6 +36,7 @@ pub const AGENT_PORT_NAME: &str = "a3s.agent";
 pub const CHUNK: usize = 64 << 10;
 
 /// The most bytes of an HTTP/2 frame: a message of [`CHUNK`] bytes in one, which is one packet on its way.
+#[cfg(any(feature = "client", feature = "server"))]
 const FRAME: u32 = 80 << 10;
 
 /// The largest message that either end accepts: a command line may be as long as Linux's `ARG_MAX`.

@@ -32,10 +32,15 @@ impl Window {
             Self::Wide => (1 << 20) + (64 << 10),
         }
     }
-}
 
-/// The most output of one call that waits to be sent.
-const SEND_BUFFER: usize = 64 << 10;
+    /// The most output of one call that waits to be sent.
+    fn send_buffer(self) -> usize {
+        match self {
+            Self::Usual => 64 << 10,
+            Self::Wide => 1 << 20,
+        }
+    }
+}
 
 /// Serves `service` to the peer on `io` until the peer goes away. A peer that does not speak HTTP/2 is dropped.
 pub async fn serve<T, S>(io: T, service: S, window: Window)
@@ -59,7 +64,7 @@ where
             .initial_stream_window_size(window.bytes())
             .initial_connection_window_size(4 * window.bytes())
             .max_frame_size(FRAME)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buf_size(window.send_buffer())
             .max_concurrent_streams(256)
             .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
     );

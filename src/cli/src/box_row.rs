@@ -195,6 +195,14 @@ fn host_config(view: &BoxView) -> Value {
             .into_iter()
             .filter_map(|(is, option)| is.then_some(option))
             .collect();
+    let binds: Vec<String> = config
+        .binds
+        .iter()
+        .map(|bind| {
+            let read_only = if bind.read_only { ":ro" } else { "" };
+            format!("{}:{}{read_only}", bind.source.display(), bind.target)
+        })
+        .collect();
     let most = match config.policy.restart {
         RestartPolicy::OnFailure(most) => most.unwrap_or(0),
         _ => 0,
@@ -204,6 +212,7 @@ fn host_config(view: &BoxView) -> Value {
         "AutoRemove": config.auto_remove,
         "Memory": config.memory.0,
         "NanoCpus": u64::from(guest.cpu_limit.map_or(config.cpus * 1000, CpuShare::thousandths)) * 1_000_000,
+        "Binds": binds,
         "ReadonlyRootfs": guest.read_only,
         "Tmpfs": tmpfs,
         "ShmSize": guest.shm_size.unwrap_or(Bytes::mib(64)).0,

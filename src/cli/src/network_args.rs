@@ -2,7 +2,8 @@
 
 use crate::file::read_text;
 use a3s_box_core::{
-    NetDefault, NetPolicy, NetRule, NetworkConfig, NetworkMode, PortMapping, Result, RuleTarget, Verdict,
+    BoxError, NetDefault, NetPolicy, NetRule, NetworkConfig, NetworkMode, PortMapping, Result, RuleTarget,
+    Secret, SecretSource, Verdict,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -35,6 +36,10 @@ pub(crate) struct NetworkArgs {
     /// Keep the box from reaching a network
     #[arg(long, value_name = "CIDR[:PORTS][/udp]", value_parser = deny_net)]
     deny_net: Vec<Ordered>,
+    /// Let the box use a secret that it never has: NAME holds a placeholder, in whose place the value goes into requests
+    /// to these hosts alone, over TLS (or without it where `http://` is before the host)
+    #[arg(long, value_name = "NAME=env:VARIABLE|file:PATH@HOST[:PORT][,HOST]...")]
+    secret: Vec<String>,
 }
 
 /// A rule, and when it was read: rules of different options have one order, that of the command line.
@@ -77,7 +82,9 @@ impl NetworkArgs {
             policy.default = NetDefault::None;
         }
         policy.rules.splice(0..0, given);
-        let mut config = NetworkConfig { policy, ..defaults };
+        // Not clap's to read: it would repeat a value that somebody has put there by mistake.
+        let secrets = self.secret.iter().map(|text| secret(text)).collect::<Result<_>>()?;
+        let mut config = NetworkConfig { policy, secrets, ..defaults };
         if !self.network.is_empty() {
             config.choose(&self.network)?;
         }
@@ -86,6 +93,15 @@ impl NetworkArgs {
         }
         Ok(config)
     }
+}
+
+fn secret(text: &str) -> Result<Secret> {
+    let mut secret: Secret = text.parse()?;
+    if let SecretSource::File(path) = &mut secret.source {
+        // The box may be started from elsewhere.
+        *path = std::path::absolute(&path).map_err(|e| BoxError::io("cannot tell where this is", e))?;
+    }
+    Ok(secret)
 }
 
 fn names_the_internet(rule: &NetRule) -> bool {

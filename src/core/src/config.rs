@@ -211,6 +211,14 @@ impl BoxConfig {
             return refuse(format!("two file systems at {}", twice[0]), "mount one of them".into());
         }
         self.network.validate()?;
+        for secret in &self.network.secrets {
+            if self.env.iter().any(|pair| pair.split('=').next() == Some(&secret.name)) {
+                return refuse(
+                    format!("{} is both a variable and a secret", secret.name),
+                    "leave out one of --env and --secret".into(),
+                );
+            }
+        }
         self.health.validate()?;
         self.log.validate()?;
         self.policy.validate()?;

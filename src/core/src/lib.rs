@@ -51,8 +51,9 @@ pub use name::BoxName;
 pub use nearest::{did_you_mean, nearest};
 pub use net::{
     Cidr, NamePattern, NeighbourSpec, NetAddresses, NetCounters, NetDefault, NetLimits, NetPolicy, NetRecord,
-    NetRule, NetSpec, NetSubject, NetWay, NetworkConfig, NetworkMembership, NetworkMode, NetworkName,
-    PortMapping, Ports, RuleTarget, Transport, Verdict,
+    NetResolver, NetRule, NetSpec, NetSubject, NetTrust, NetWay, NetworkConfig, NetworkMembership,
+    NetworkMode, NetworkName, PortMapping, Ports, RuleTarget, Secret, SecretHost, SecretSource, Transport,
+    Verdict,
 };
 pub use policy::{BackOff, RestartPolicy, RunPolicy};
 pub use probe::{HostProbe, KvmVerdict};

@@ -2,7 +2,7 @@
 
 use crate::{
     Accel, BindPoint, BoxId, BoxName, Bytes, ExecRequest, GuestConfig, HealthCheck, Hook, Kernel, LogConfig,
-    NetSpec, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
+    NetSpec, NetTrust, RunPolicy, Signal, Vmm, VolumeDisk, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,4 +114,7 @@ pub struct BootSpec {
     pub guest: GuestConfig,
     /// The container process.
     pub process: ExecRequest,
+    /// Whom the box is to believe, where its network puts secrets into what it sends.
+    #[serde(default)]
+    pub trust: Option<NetTrust>,
 }

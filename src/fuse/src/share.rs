@@ -18,7 +18,6 @@ const FLAGS: u32 = flag::ASYNC_READ
     | flag::BIG_WRITES
     | flag::AUTO_INVAL_DATA
     | flag::DO_READDIRPLUS
-    | flag::READDIRPLUS_AUTO
     | flag::ASYNC_DIO
     | flag::PARALLEL_DIROPS
     | flag::MAX_PAGES

@@ -41,6 +41,7 @@ pub(crate) struct Facts {
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) duration: Duration,
+    pub(crate) secrets: Vec<String>,
 }
 
 /// The log of one box.
@@ -116,6 +117,7 @@ impl Audit {
             sent: facts.sent,
             received: facts.received,
             duration: micros(facts.duration),
+            secrets: facts.secrets,
             more: std::mem::take(&mut self.left_out),
         };
         self.append(&record);
@@ -167,6 +169,7 @@ impl Audit {
                 sent: 0,
                 received: 0,
                 duration: 0,
+                secrets: Vec::new(),
                 more: count,
             };
             self.append(&record);

@@ -22,6 +22,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dns", dns),
     ("tls", tls),
     ("http", http),
+    ("secret_request", secret_request),
+    ("secret_response", secret_response),
 ];
 
 fn identity() -> Identity {
@@ -101,6 +103,16 @@ pub fn tls(bytes: &[u8]) {
 /// The requests of an HTTP connection, as they come in pieces.
 pub fn http(bytes: &[u8]) {
     watch(bytes);
+}
+
+/// The requests of a connection that may need secrets.
+pub fn secret_request(bytes: &[u8]) {
+    crate::secret::fuzz::request(bytes);
+}
+
+/// The responses on one.
+pub fn secret_response(bytes: &[u8]) {
+    crate::secret::fuzz::response(bytes);
 }
 
 /// Shows a watch the bytes in pieces. It must ask before it lets the first one go, and end.

@@ -25,18 +25,22 @@ mod ping;
 mod policy;
 mod poll;
 mod ports;
+mod secret;
+mod side;
 mod socket;
 mod stack;
 mod station;
 mod stream;
 mod tcp;
+mod trust;
 mod udp;
 
 pub use audit::Counters;
 pub use explain::{Explanation, Question, explain};
 pub use policy::{Decision, HOST_NAME};
+pub use secret::SecretValues;
 
-use a3s_box_core::{BoxError, ErrorKind, NetCounters, NetSpec, PortMapping};
+use a3s_box_core::{BoxError, ErrorKind, NetCounters, NetSpec, NetTrust, PortMapping};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -56,17 +60,32 @@ pub struct Network {
     end: OwnedFd,
     counters: Counters,
     ports: Vec<PortMapping>,
+    trust: Option<NetTrust>,
 }
 
 impl Network {
-    /// Starts the network of box `id` at our end `link` of the VMM's stream, with its log at `log`.
+    /// Starts the network of box `id` at our end `link` of the VMM's stream, with its log at `log`. `values` are
+    /// those of the secrets that `spec` names.
     ///
     /// # Errors
-    /// A published port that is taken, a network that cannot be joined, a log that cannot be written.
-    pub fn start(spec: &NetSpec, id: &str, log: &Path, link: UnixStream) -> Result<Self, BoxError> {
+    /// A published port that is taken, a network that cannot be joined, a log that cannot be written, a secret
+    /// without value.
+    pub fn start(
+        spec: &NetSpec,
+        values: &SecretValues,
+        id: &str,
+        log: &Path,
+        link: UnixStream,
+    ) -> Result<Self, BoxError> {
         let bound = ports::Bound::new(&spec.publish)?;
         let ports = bound.mappings();
         let neighbours = neighbours::Neighbours::join(&spec.networks)?;
+        let (secrets, trust) = secret::Secrets::new(spec, values)?;
+        let named = spec.resolvers.iter().any(|resolver| resolver.name.is_some());
+        let dns = match named.then(|| trust::Trust::read(&spec.authorities)?.client(&[b"dot"])) {
+            Some(tls) => dns::Dns::new(&spec.resolvers, &spec.hosts, Some(tls?)),
+            None => dns::Dns::new(&spec.resolvers, &spec.hosts, None),
+        };
         let failed = |error: io::Error| BoxError::io("cannot start the box's network", error);
         let now = Instant::now();
         let audit = audit::Audit::open(log, id, now)
@@ -78,9 +97,9 @@ impl Network {
         raise_descriptor_limit();
         let thread = std::thread::Builder::new()
             .name("network".into())
-            .spawn(move || run(&spec, link, ending, audit, bound, neighbours))
+            .spawn(move || run(&spec, link, ending, audit, (bound, neighbours, dns, secrets)))
             .map_err(failed)?;
-        Ok(Self { thread, end, counters, ports })
+        Ok(Self { thread, end, counters, ports, trust })
     }
 
     /// Where the published ports really are.
@@ -88,9 +107,19 @@ impl Network {
         &self.ports
     }
 
+    /// Whom the box has to believe, where it has secrets that go over TLS.
+    pub fn trust(&self) -> Option<&NetTrust> {
+        self.trust.as_ref()
+    }
+
     /// What the network has done so far.
     pub fn counters(&self) -> NetCounters {
         self.counters.read()
+    }
+
+    /// The same, for whoever reads it elsewhere and later.
+    pub fn figures(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// Ends the network, and says how it ended if it had before.
@@ -112,8 +141,7 @@ fn run(
     link: UnixStream,
     end: OwnedFd,
     audit: audit::Audit,
-    bound: ports::Bound,
-    mut neighbours: neighbours::Neighbours,
+    (bound, mut neighbours, dns, secrets): (ports::Bound, neighbours::Neighbours, dns::Dns, secret::Secrets),
 ) -> io::Result<()> {
     let mut station = station(spec, audit)?;
     // The host's limits may be lower; then it is as much as they allow.
@@ -128,9 +156,10 @@ fn run(
         connections: tcp::Connections::default(),
         flows: udp::Flows::new(),
         pings: ping::Pings::default(),
-        dns: dns::Dns::new(&spec.resolvers, &spec.hosts),
+        dns,
         ports,
         neighbours,
+        secrets,
     };
     let reader = stream::FrameReader::new();
     stack::Stack { link, _end: end, reader, traffic, readable: true }.run()
@@ -152,12 +181,14 @@ fn station(spec: &NetSpec, audit: audit::Audit) -> io::Result<station::Station> 
         mtu: usize::from(addresses.mtu),
         out: stream::FrameQueue::default(),
         poll: poll::Poll::new()?,
-        policy: policy::Policy::new(&spec.policy, gateway),
+        policy: policy::Policy::new(&spec.policy, &spec.secrets, gateway),
         limiter: limit::Limiter::new(&spec.limits, now),
         audit,
         now,
         held: 0,
         open: 0,
+        handovers: Vec::new(),
+        gone: Vec::new(),
     })
 }
 

@@ -30,6 +30,10 @@ pub(crate) enum Source {
     Neighbours(u64),
     /// One of them, before it has said what it wants.
     Caller(u64),
+    /// The box's side of a connection that may need secrets.
+    SecretGuest(u64),
+    /// The host's side of one.
+    SecretHost(u64),
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -48,6 +52,8 @@ impl Source {
             Self::DnsClient(id) => (8, id),
             Self::Neighbours(id) => (9, id),
             Self::Caller(id) => (10, id),
+            Self::SecretGuest(id) => (11, id),
+            Self::SecretHost(id) => (12, id),
         };
         kind << KIND_SHIFT | id
     }
@@ -65,6 +71,8 @@ impl Source {
             8 => Self::DnsClient(id),
             9 => Self::Neighbours(id),
             10 => Self::Caller(id),
+            11 => Self::SecretGuest(id),
+            12 => Self::SecretHost(id),
             _ => Self::End,
         }
     }

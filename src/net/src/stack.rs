@@ -7,6 +7,7 @@ use crate::ping::Pings;
 use crate::policy::{Decision, Passage};
 use crate::poll::{Ready, Source};
 use crate::ports::{self, Ports};
+use crate::secret::Secrets;
 use crate::socket;
 use crate::station::Station;
 use crate::stream::{Filled, FrameReader};
@@ -46,6 +47,7 @@ pub(crate) struct Traffic {
     pub(crate) dns: Dns,
     pub(crate) ports: Ports,
     pub(crate) neighbours: Neighbours,
+    pub(crate) secrets: Secrets,
 }
 
 impl Stack {
@@ -118,6 +120,7 @@ impl Stack {
             traffic.pings.due(),
             traffic.dns.due(),
             traffic.neighbours.due(),
+            traffic.secrets.due(),
             traffic.station.audit.due(),
         ];
         let next = due.into_iter().flatten().min()?;
@@ -237,7 +240,7 @@ impl Traffic {
             Source::Tcp(id) => self.connections.ready(id, ready, &mut self.station),
             Source::Udp(id) => while self.flows.ready(id, &mut self.station) {},
             Source::Ping(id) => self.pings.ready(id, &mut self.station),
-            Source::Resolver(id) => self.dns.resolver_ready(id, &mut self.station),
+            Source::Resolver(id) => self.dns.resolver_ready(id, ready, &mut self.station),
             Source::DnsClient(id) => self.dns.client_ready(id, &neighbours, &mut self.station),
             Source::TcpPort(id) => self.accept(id),
             Source::UdpPort(id) => self.take(id),
@@ -253,6 +256,11 @@ impl Traffic {
                         called.decision,
                         &mut self.station,
                     );
+                }
+            }
+            Source::SecretGuest(_) | Source::SecretHost(_) => {
+                if let Some(news) = self.secrets.ready(source, ready, self.station.now) {
+                    self.connections.news(news, &mut self.station);
                 }
             }
             Source::Link | Source::End => {}
@@ -288,6 +296,7 @@ impl Traffic {
 
     /// Does what is due, and lets wait who has to.
     pub(crate) fn finish_turn(&mut self) {
+        self.hand_over();
         let station = &mut self.station;
         self.connections.finish_turn(station);
         self.flows.tick(station);
@@ -297,6 +306,22 @@ impl Traffic {
         }
         self.neighbours.tick(station.now);
         station.audit.count().open = u64::try_from(station.open).unwrap_or(0);
+    }
+
+    /// Passes on what flows gave out of their hands, and what became of it.
+    fn hand_over(&mut self) {
+        let station = &mut self.station;
+        for handover in std::mem::take(&mut station.handovers) {
+            if let Some(news) = self.secrets.take(handover, station) {
+                self.connections.news(news, station);
+            }
+        }
+        for news in self.secrets.tick(station.now) {
+            self.connections.news(news, station);
+        }
+        for flow in std::mem::take(&mut station.gone) {
+            self.secrets.gone(flow, station.now);
+        }
     }
 
     /// Writes down what was open, at the end of the box.

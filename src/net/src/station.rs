@@ -5,6 +5,7 @@ use crate::limit::Limiter;
 use crate::packet::Identity;
 use crate::policy::Policy;
 use crate::poll::Poll;
+use crate::secret::Handover;
 use crate::stream::FrameQueue;
 use std::time::Instant;
 
@@ -33,6 +34,10 @@ pub(crate) struct Station {
     pub(crate) held: usize,
     /// Connections, flows and pings that are open.
     pub(crate) open: usize,
+    /// Connections that flows give out of their hands in this turn.
+    pub(crate) handovers: Vec<Handover>,
+    /// Flows that have ended of which others still hold something.
+    pub(crate) gone: Vec<u64>,
 }
 
 impl Station {

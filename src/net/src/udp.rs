@@ -235,6 +235,7 @@ impl Flows {
                 sent: flow.sent,
                 received: flow.received,
                 duration: flow.last.saturating_duration_since(flow.since),
+                secrets: Vec::new(),
             };
             station.audit.record(NetSubject::Udp, flow.way, &flow.decision, facts);
         }

@@ -1,6 +1,6 @@
 //! Feeds every parser with mutated seeds: the fuzz targets in a bounded form that needs no fuzzer.
 //!
-//! `A3S_FUZZ_RUNS` sets the runs of each target. The seeds are the corpus of the fuzz targets.
+//! `A3S_FUZZ_RUNS` sets the runs of each target, `A3S_FUZZ_TARGET` names one of them. The seeds are the corpus of the fuzz targets.
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 use std::path::Path;
@@ -52,7 +52,12 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 #[test]
 fn no_bytes_break_a_parser() {
     let runs = std::env::var("A3S_FUZZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
+    let only = std::env::var("A3S_FUZZ_TARGET").ok();
     for (name, target) in a3s_box_net::fuzz::TARGETS {
+        if only.as_deref().is_some_and(|only| only != *name) {
+            continue;
+        }
+        let start = std::time::Instant::now();
         let folder = Path::new("fuzz/corpus").join(name);
         let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -71,6 +76,6 @@ fn no_bytes_break_a_parser() {
             mutate(&mut bytes, &other, &mut dice);
             target(&bytes);
         }
-        println!("{name}: {runs} runs");
+        println!("{name}: {runs} runs in {:?}", start.elapsed());
     }
 }

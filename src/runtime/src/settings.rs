@@ -4,12 +4,13 @@
 
 use crate::Home;
 use crate::guest;
-use a3s_box_core::{BoxError, Bytes, ErrorKind, EventKind, Hook, NetDefault, NetRule, Result};
+use a3s_box_core::{
+    BoxError, Bytes, ErrorKind, EventKind, Hook, NetDefault, NetLimits, NetResolver, NetRule, Result,
+};
 use a3s_box_image::{Registries, RegistrySettings, VerifyPolicy};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,25 +42,42 @@ pub(crate) struct NetSettings {
     /// The rules after those of each box.
     pub(crate) rules: Vec<NetRule>,
     /// Resolvers in place of the host's.
-    resolvers: Vec<Resolver>,
+    pub(crate) resolvers: Vec<NetResolver>,
+    /// PEM files of authorities that may vouch for hosts of secrets and for resolvers, beside those of the host.
+    pub(crate) ca: Vec<PathBuf>,
+    limits: LimitSettings,
 }
 
-/// An address, and a port where it is not that of DNS.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Resolver {
-    Whole(SocketAddr),
-    Address(IpAddr),
+/// How much of the network each box may use; what is not said is as it is without.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitSettings {
+    #[serde(deserialize_with = "some_size")]
+    rate: Option<Bytes>,
+    #[serde(deserialize_with = "some_size")]
+    burst: Option<Bytes>,
+    #[serde(deserialize_with = "some_size")]
+    destination_rate: Option<Bytes>,
+    #[serde(deserialize_with = "some_size")]
+    destination_burst: Option<Bytes>,
+    connections: Option<u32>,
+    connection_rate: Option<u32>,
+    dns_rate: Option<u32>,
 }
 
 impl NetSettings {
-    /// The resolvers in place of the host's.
-    pub(crate) fn resolvers(&self) -> Vec<SocketAddr> {
-        let whole = |resolver: &Resolver| match resolver {
-            Resolver::Whole(whole) => *whole,
-            Resolver::Address(address) => SocketAddr::new(*address, 53),
-        };
-        self.resolvers.iter().map(whole).collect()
+    /// How much of the network each box may use.
+    pub(crate) fn limits(&self) -> NetLimits {
+        let (usual, own) = (NetLimits::default(), &self.limits);
+        NetLimits {
+            rate: own.rate.map_or(usual.rate, |size| size.0),
+            burst: own.burst.map_or(usual.burst, |size| size.0),
+            destination_rate: own.destination_rate.map_or(usual.destination_rate, |size| size.0),
+            destination_burst: own.destination_burst.map_or(usual.destination_burst, |size| size.0),
+            connections: own.connections.unwrap_or(usual.connections),
+            connection_rate: own.connection_rate.unwrap_or(usual.connection_rate),
+            dns_rate: own.dns_rate.unwrap_or(usual.dns_rate),
+        }
     }
 }
 
@@ -212,7 +230,7 @@ impl Settings {
     fn anchor(&mut self, dir: &Path) {
         let registries = self.registry.values_mut().flat_map(|registry| &mut registry.ca);
         let keys = self.verify.iter_mut().flat_map(|policy| &mut policy.keys);
-        for path in registries.chain(keys).chain(&mut self.image.ca) {
+        for path in registries.chain(keys).chain(&mut self.image.ca).chain(&mut self.net.ca) {
             *path = dir.join(&*path);
         }
     }
@@ -225,6 +243,10 @@ impl Settings {
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+    size(deserializer).map(Some)
 }
 
 /// `30d`, `12h`, `90m`, `45s`.
@@ -263,7 +285,8 @@ mod tests {
              [registry.'docker.io']\nmirrors = ['mirror.lan:5000']\n\
              [registry.'mirror.lan:5000']\nplain-http = true\nca = ['lan.pem', '/etc/lan.pem']\n\
              [[verify]]\nprefix = 'ghcr.io/acme'\nkeys = ['acme.pub']\n\
-             [net]\ndefault = 'none'\nrules = ['allow host *.pypi.org:443']\nresolvers = ['192.0.2.1', '[::1]:54']\n",
+             [net]\ndefault = 'none'\nrules = ['allow host *.pypi.org:443']\nresolvers = ['192.0.2.1', '[::1]:54', 'tls://a.example@::2']\n\
+             ca = ['net.pem']\n[net.limits]\nrate = '10m'\ndestination-burst = '1m'\ndns-rate = 50\n",
         )
         .unwrap();
         assert_eq!(settings.image.max_size, Bytes::gib(20));
@@ -272,11 +295,18 @@ mod tests {
         assert!(settings.verify[0].keys[0].is_absolute());
         assert_eq!(settings.registry["mirror.lan:5000"].ca[1], Path::new("/etc/lan.pem"));
         assert_eq!(settings.net.rules[0].to_string(), "allow host *.pypi.org:443");
-        let resolvers: Vec<String> = settings.net.resolvers().iter().map(ToString::to_string).collect();
+        let resolvers: Vec<String> = settings.net.resolvers.iter().map(ToString::to_string).collect();
         assert_eq!(
             (settings.net.default, resolvers),
-            (NetDefault::None, vec!["192.0.2.1:53".into(), "[::1]:54".into()])
+            (
+                NetDefault::None,
+                vec!["192.0.2.1:53".into(), "[::1]:54".into(), "tls://a.example@[::2]:853".into()]
+            )
         );
+        assert!(settings.net.ca[0].is_absolute());
+        let limits = settings.net.limits();
+        assert_eq!((limits.rate, limits.destination_burst, limits.dns_rate), (10 << 20, 1 << 20, 50));
+        assert_eq!(limits.connections, NetLimits::default().connections);
         assert_eq!(read("").unwrap().image.max_size, Bytes::gib(32));
     }
 

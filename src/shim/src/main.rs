@@ -32,11 +32,14 @@ mod sys;
 mod vmm;
 
 use a3s_box_core::ShimSpec;
+use a3s_box_net::SecretValues;
 use std::io::Read;
 use std::process::ExitCode;
 
 /// A spec longer than this is none; environment and arguments may take megabytes.
 const MAX_SPEC: u64 = 64 << 20;
+/// What a pipe holds.
+const MAX_SECRETS: u64 = 64 << 10;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -56,6 +59,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The values of the box's secrets, which come through standard input so that they are in no file and no list of
+/// processes. Nothing is left there for whoever inherits it.
+fn secrets(spec: &ShimSpec) -> std::io::Result<SecretValues> {
+    if spec.network.as_ref().is_none_or(|network| network.secrets.is_empty()) {
+        return Ok(SecretValues::default());
+    }
+    let mut json = Vec::new();
+    std::io::stdin().take(MAX_SECRETS).read_to_end(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
 fn start() -> std::io::Result<()> {
     let Ok([shim_socket, agent_socket, run_lock]) = <[_; 3]>::try_from(sys::inherited(3)?) else {
         return Err(std::io::ErrorKind::InvalidInput.into());
@@ -69,8 +83,9 @@ fn start() -> std::io::Result<()> {
     let mut json = Vec::new();
     std::fs::File::open("spec.json")?.take(MAX_SPEC).read_to_end(&mut json)?;
     let spec: ShimSpec = serde_json::from_slice(&json)?;
+    let secrets = secrets(&spec)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(life::live(spec, shim_socket.into(), agent_socket.into()))?;
+    runtime.block_on(life::live(spec, secrets, shim_socket.into(), agent_socket.into()))?;
     // Released last: from here on the box may be started again.
     drop(run_lock);
     Ok(())

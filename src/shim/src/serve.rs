@@ -3,12 +3,13 @@
 use crate::activity::Activity;
 use crate::input::Input;
 use crate::jobs::Jobs;
+use crate::network::Figures;
 use crate::output::Client;
 use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, Start, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
 use a3s_box_agent::proto::shim::{
-    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, PauseReply, PauseRequest, StopRequest,
-    UpdateReply, UpdateRequest, job_input, job_reply,
+    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, NetworkCounters, NetworkReply, NetworkRequest,
+    PauseReply, PauseRequest, StopRequest, UpdateReply, UpdateRequest, job_input, job_reply,
 };
 use a3s_box_agent::{MAX_MESSAGE, Window, serve_until};
 use a3s_box_core::{BoxName, ExitReason, RunPolicy};
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     pub(crate) input: Input,
     pub(crate) activity: Activity,
     pub(crate) jobs: Jobs,
+    pub(crate) figures: Figures,
 }
 
 /// Serves clients until `quit` changes; then until the calls under way have their answers.
@@ -175,6 +177,20 @@ impl Shim for Service {
     async fn signal_job(&self, request: Request<JobSignal>) -> Result<Response<SignalReply>, Status> {
         let JobSignal { job, signal } = request.into_inner();
         self.jobs.signal(job, signal).await.map(|()| Response::new(SignalReply {}))
+    }
+
+    async fn network(&self, _: Request<NetworkRequest>) -> Result<Response<NetworkReply>, Status> {
+        let counters = self.figures.read().map(|now| NetworkCounters {
+            sent: now.sent,
+            received: now.received,
+            sent_frames: now.sent_frames,
+            dropped_frames: now.dropped_frames,
+            open: now.open,
+            allowed: now.allowed,
+            refused: now.refused,
+            queries: now.queries,
+        });
+        Ok(Response::new(NetworkReply { counters }))
     }
 }
 

@@ -154,7 +154,7 @@ impl Machine {
             Peer::Ours | Peer::Plain => {
                 let (ours, theirs) = UnixStream::pair()?;
                 let log = dir.join(format!("{}.jsonl", peer.name()));
-                network = Some(Network::start(&spec(peer)?, "bench", &log, ours)?);
+                network = Some(Network::start(&spec(peer)?, &Default::default(), "bench", &log, ours)?);
                 rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())?;
                 let netdev = format!("stream,id=n,server=off,addr.type=fd,addr.str={}", theirs.as_raw_fd());
                 given = Some(theirs.into());

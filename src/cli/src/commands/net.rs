@@ -15,7 +15,7 @@ pub(crate) struct Net {
 
 #[derive(Subcommand)]
 enum What {
-    /// Say whether a box may connect to a host, and which rule says so. The exit code is 0 where it may, else 1
+    /// Say whether a box may connect to a host, which rule says so, and which secrets may go there. The exit code is 0 where it may, else 1
     Explain {
         /// Box, by name or id
         #[arg(value_name = "BOX")]
@@ -71,6 +71,10 @@ fn explain(engine: &Engine, name: &str, end: &End) -> Result<u8> {
             "{verdict}: {} port {}/{}{at} by \"{rule}\": {reason}",
             end.host, end.port, end.transport
         ))?;
+        for (secret, tls) in &answer.secrets {
+            let over = if *tls { "over TLS" } else { "without TLS" };
+            stream::line(&format!("    with secret {secret}, {over}"))?;
+        }
         open &= answer.decision.is_allow();
     }
     Ok(u8::from(!open))

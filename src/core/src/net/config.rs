@@ -1,6 +1,6 @@
 //! What a user asks of a box's network.
 
-use super::{NetDefault, NetPolicy, NetRule, NetworkName, PortMapping};
+use super::{NetDefault, NetPolicy, NetRule, NetworkName, PortMapping, Secret};
 use crate::{BoxError, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct NetworkConfig {
     pub publish: Vec<PortMapping>,
     /// What the box may reach.
     pub policy: NetPolicy,
+    /// What it may use there without having it.
+    pub secrets: Vec<Secret>,
 }
 
 impl NetworkConfig {
@@ -76,6 +78,14 @@ impl NetworkConfig {
             )
             .with_hint("leave out --network none, or --publish"));
         }
+        if self.mode == NetworkMode::None && !self.secrets.is_empty() {
+            return Err(BoxError::new(
+                ErrorKind::InvalidInput,
+                "a box without network has nowhere to use a secret",
+            )
+            .with_hint("leave out --network none, or --secret"));
+        }
+        Secret::validate(&self.secrets)?;
         for (at, port) in self.publish.iter().enumerate() {
             let same = |other: &PortMapping| other.host == port.host && other.transport == port.transport;
             if port.host.port() != 0 && self.publish[..at].iter().any(same) {

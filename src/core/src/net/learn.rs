@@ -58,6 +58,7 @@ mod tests {
             sent: 0,
             received: 0,
             duration: 0,
+            secrets: Vec::new(),
             more: 0,
         };
         use NetSubject::{Dns, Tcp, Udp};

@@ -7,7 +7,9 @@ mod name;
 mod ports;
 mod publish;
 mod record;
+mod resolver;
 mod rule;
+mod secret;
 mod spec;
 
 pub use cidr::Cidr;
@@ -16,5 +18,7 @@ pub use name::NetworkName;
 pub use ports::Ports;
 pub use publish::{PortMapping, Transport};
 pub use record::{NetCounters, NetRecord, NetSubject, NetWay};
+pub use resolver::NetResolver;
 pub use rule::{NamePattern, NetDefault, NetPolicy, NetRule, RuleTarget, Verdict};
-pub use spec::{NeighbourSpec, NetAddresses, NetLimits, NetSpec, NetworkMembership};
+pub use secret::{Secret, SecretHost, SecretSource};
+pub use spec::{NeighbourSpec, NetAddresses, NetLimits, NetSpec, NetTrust, NetworkMembership};

@@ -66,6 +66,9 @@ pub struct NetRecord {
     /// How long it lasted, in microseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub duration: u64,
+    /// The secrets that were put into what the box sent, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// How many like it are meant, or were left out before it to keep the log short.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,

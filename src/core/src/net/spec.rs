@@ -1,9 +1,9 @@
 //! What the runtime tells the shim of a box's network.
 
-use super::{NetPolicy, PortMapping};
+use super::{NetPolicy, NetResolver, PortMapping, Secret};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The addresses on the link between a box and its gateway. They are the same in every box: each has a link
@@ -116,9 +116,42 @@ pub struct NetSpec {
     /// Its published ports.
     pub publish: Vec<PortMapping>,
     /// Resolvers in place of the host's.
-    pub resolvers: Vec<SocketAddr>,
+    pub resolvers: Vec<NetResolver>,
     /// Names that are answered with these addresses.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// The networks that it shares with other boxes.
     pub networks: Vec<NetworkMembership>,
+    /// The secrets that it uses, without their values.
+    pub secrets: Vec<Secret>,
+    /// PEM files of authorities that are believed beside those of the host, where secrets or queries go over TLS.
+    pub authorities: Vec<PathBuf>,
+}
+
+/// Whom a box has to believe, so that its secrets can be put into what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetTrust {
+    /// The authority of the box's own network, as PEM.
+    pub authority: String,
+    /// Those that the host believes, as PEM, for images that know none.
+    pub roots: String,
+}
+
+impl NetTrust {
+    /// Where the box finds its authorities: those of its image, or else of the host, and that of its own network.
+    pub const BUNDLE: &str = "/usr/share/a3s-box/ca-bundle.crt";
+    /// Where Debian and others look for authorities when they put a bundle together.
+    pub const AUTHORITY: &str = "/usr/local/share/ca-certificates/a3s-box.crt";
+    /// The variables by which programs are told of a bundle.
+    pub const VARIABLES: [&str; 9] = [
+        "SSL_CERT_FILE",
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "PIP_CERT",
+        "NODE_EXTRA_CA_CERTS",
+        "DENO_CERT",
+        "GIT_SSL_CAINFO",
+        "CARGO_HTTP_CAINFO",
+        "AWS_CA_BUNDLE",
+    ];
 }

@@ -24,8 +24,6 @@ const RECONNECT: Duration = Duration::from_millis(50);
 /// The most that the port's driver takes at once.
 const WRITE: usize = 32 << 10;
 const READ: usize = 16 << 10;
-/// What a vsock connection takes before it is read, where messages are large.
-const BUFFER: u64 = 2 << 20;
 
 /// Listens for a host that comes by vsock: it may connect from now on, and waits until it is served.
 ///
@@ -130,9 +128,6 @@ async fn serve_vsock<A: Agent>(
     agent: AgentServer<A>,
     window: Window,
 ) -> io::Result<Never> {
-    if window == Window::Wide {
-        sys::vsock_buffer(&listener, BUFFER)?;
-    }
     let listener = Stream::new(listener)?;
     loop {
         match listener.read_with(sys::accept).await {

@@ -223,19 +223,6 @@ pub(crate) fn vsock_listen(port: u32) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Lets the connections of a vsock listener take so many bytes before they are read (vsock(7)).
-pub(crate) fn vsock_buffer(listener: impl AsFd, bytes: u64) -> io::Result<()> {
-    const BUFFER_SIZE: libc::c_int = 0;
-    const BUFFER_MAX_SIZE: libc::c_int = 2;
-    let size = u32::try_from(size_of::<u64>()).unwrap_or(0);
-    for option in [BUFFER_MAX_SIZE, BUFFER_SIZE] {
-        let (fd, value) = (listener.as_fd().as_raw_fd(), (&raw const bytes).cast());
-        // SAFETY: the option is a number of eight bytes, and its size is passed with it.
-        check(unsafe { libc::setsockopt(fd, libc::AF_VSOCK, option, value, size) }.into())?;
-    }
-    Ok(())
-}
-
 /// The next connection of a listening socket of any family.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;

@@ -14,14 +14,17 @@ mod upstream;
 use crate::audit::Facts;
 use crate::packet::udp_frame;
 use crate::policy::{Decision, HOST_NAME};
+use crate::poll::Ready;
 use crate::station::Station;
-use a3s_box_core::{NetSubject, NetWay};
+use a3s_box_core::{NetResolver, NetSubject, NetWay};
 use message::{A, AAAA, Code, HTTPS, ODD_KINDS, Query, SVCB};
 use resolvers::Resolvers;
+use rustls::ClientConfig;
 use serve::Clients;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use upstream::{Outcome, Upstream};
 
@@ -56,6 +59,7 @@ struct Underway {
 /// The DNS of one box.
 pub(crate) struct Dns {
     resolvers: Resolvers,
+    tls: Option<Arc<ClientConfig>>,
     hosts: BTreeMap<String, Vec<IpAddr>>,
     underway: HashMap<u64, Underway>,
     clients: Clients,
@@ -63,8 +67,14 @@ pub(crate) struct Dns {
 
 impl Dns {
     /// Answers `hosts` itself and asks `resolvers`, or the host's, for the rest.
-    pub(crate) fn new(resolvers: &[SocketAddr], hosts: &BTreeMap<String, Vec<IpAddr>>) -> Self {
+    /// `tls` is how to speak with resolvers over TLS.
+    pub(crate) fn new(
+        resolvers: &[NetResolver],
+        hosts: &BTreeMap<String, Vec<IpAddr>>,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Self {
         Self {
+            tls,
             resolvers: Resolvers::new(resolvers, Path::new("/etc/resolv.conf")),
             hosts: hosts.iter().map(|(name, list)| (name.to_ascii_lowercase(), list.clone())).collect(),
             underway: HashMap::new(),
@@ -102,9 +112,9 @@ impl Dns {
     }
 
     /// A resolver's socket can be read or written.
-    pub(crate) fn resolver_ready(&mut self, id: u64, station: &mut Station) {
+    pub(crate) fn resolver_ready(&mut self, id: u64, ready: Ready, station: &mut Station) {
         if let Some(underway) = self.underway.get_mut(&id) {
-            let outcome = underway.upstream.ready(&underway.query, station.now);
+            let outcome = underway.upstream.ready(ready, &underway.query, station.now);
             self.settle(id, outcome, station);
         }
     }
@@ -208,7 +218,7 @@ impl Dns {
             return self.answer(client, &query, Code::Failed, &decision, station);
         }
         let (id, list) = (station.poll.id(), self.resolvers.list(station.now).to_vec());
-        let mut upstream = Upstream::new(list);
+        let mut upstream = Upstream::new(list, self.tls.clone());
         let outcome = upstream.next(id, &query, station);
         let since = station.now;
         self.underway.insert(id, Underway { query, client, decision, upstream, since });

@@ -1,5 +1,6 @@
 //! The host's resolvers, as its `/etc/resolv.conf` names them, followed as it changes.
 
+use a3s_box_core::NetResolver;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,18 +16,18 @@ pub(super) struct Resolvers {
     file: Option<PathBuf>,
     changed: Option<SystemTime>,
     looked: Option<Instant>,
-    list: Vec<SocketAddr>,
+    list: Vec<NetResolver>,
 }
 
 impl Resolvers {
     /// The `given` ones, or where there are none the host's in `file`.
-    pub(super) fn new(given: &[SocketAddr], file: &Path) -> Self {
+    pub(super) fn new(given: &[NetResolver], file: &Path) -> Self {
         let file = given.is_empty().then(|| file.to_owned());
         Self { file, changed: None, looked: None, list: given.to_vec() }
     }
 
     /// The resolvers now, in order of preference.
-    pub(super) fn list(&mut self, now: Instant) -> &[SocketAddr] {
+    pub(super) fn list(&mut self, now: Instant) -> &[NetResolver] {
         if let Some(file) = &self.file
             && self.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_EVERY)
         {
@@ -37,7 +38,7 @@ impl Resolvers {
                 self.list = std::fs::read_to_string(file).map(|text| parse(&text)).unwrap_or_default();
                 if self.list.is_empty() {
                     // As resolv.conf(5) has it.
-                    self.list.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
+                    self.list.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT).into());
                 }
             }
         }
@@ -45,13 +46,13 @@ impl Resolvers {
     }
 }
 
-fn parse(text: &str) -> Vec<SocketAddr> {
+fn parse(text: &str) -> Vec<NetResolver> {
     text.lines()
         .filter_map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().try_into().ok())
         .filter_map(|[word, address]: [&str; 2]| {
             // A link-local resolver (with `%eth0`) cannot be told apart by address alone.
             let address: IpAddr = address.parse().ok().filter(|_| word == "nameserver")?;
-            Some(SocketAddr::new(address, PORT))
+            Some(SocketAddr::new(address, PORT).into())
         })
         .take(MAX)
         .collect()
@@ -72,7 +73,7 @@ mod tests {
         .unwrap();
         let mut resolvers = Resolvers::new(&[], &file);
         let now = Instant::now();
-        let expected: [SocketAddr; 2] = ["192.0.2.1:53".parse().unwrap(), "[::2]:53".parse().unwrap()];
+        let expected: [NetResolver; 2] = ["192.0.2.1:53".parse().unwrap(), "[::2]:53".parse().unwrap()];
         assert_eq!(resolvers.list(now), expected);
         std::fs::remove_file(&file).unwrap();
         assert_eq!(resolvers.list(now + LOOK_EVERY), ["127.0.0.1:53".parse().unwrap()]);

@@ -9,15 +9,26 @@ const MAX_CHUNK_LINE: usize = 4096;
 
 /// What a head says about what follows it.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) body: Option<Body>,
+pub(crate) struct Head {
+    /// Its body, where it has one.
+    pub(crate) body: Option<Body>,
     /// Whether it asks that the connection become something else.
-    pub(super) switches: bool,
+    pub(crate) switches: bool,
+    /// What is known of its method.
+    pub(crate) method: Method,
 }
 
-/// The rest of a request's body.
+/// The methods that matter to what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Connect,
+    Head,
+    Other,
+}
+
+/// The rest of a body.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Length(u64),
     /// Chunks, at the beginning of a size line.
     Chunks,
@@ -31,7 +42,7 @@ pub(super) enum Body {
 
 /// How much of the held bytes belongs to the body.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     More,
     Some(usize),
     Last(usize),
@@ -43,7 +54,7 @@ pub(super) fn is_token(byte: u8) -> bool {
 }
 
 /// Reads the head that `bytes` begin with: its hosts, its length, and what follows.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<(Vec<String>, usize, Head)>, Broken> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Vec<String>, usize, Head)>, Broken> {
     let mut at = 0;
     let Some(request) = line(bytes, &mut at)? else { return Ok(None) };
     let mut words = request.split(|b| *b == b' ');
@@ -81,8 +92,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Vec<String>, usize, Head)>, B
                 Some(length) if length > 0 => Some(Body::Length(length)),
                 _ => None,
             };
-            let switches = upgrade || method == b"CONNECT";
-            return Ok(Some((names, at, Head { body, switches })));
+            let method = match method {
+                b"CONNECT" => Method::Connect,
+                b"HEAD" => Method::Head,
+                _ => Method::Other,
+            };
+            let switches = upgrade || method == Method::Connect;
+            return Ok(Some((names, at, Head { body, switches, method })));
         }
         let colon = header.iter().position(|b| *b == b':').ok_or(BROKEN)?;
         let (name, value) = (&header[..colon], header[colon + 1..].trim_ascii());
@@ -151,7 +167,7 @@ fn line<'a>(bytes: &'a [u8], at: &mut usize) -> Result<Option<&'a [u8]>, Broken>
 
 impl Body {
     /// Takes what belongs to the body off the bytes that are held.
-    pub(super) fn take(&mut self, held: &[u8]) -> Result<Taken, Broken> {
+    pub(crate) fn take(&mut self, held: &[u8]) -> Result<Taken, Broken> {
         match self {
             Self::Length(left) => {
                 let count = within(*left, held.len());

@@ -5,7 +5,7 @@
 //! strictly as it can: what a server might read in another way than we do is [`Hello::Unclear`]. Decides
 //! nothing. Used by TCP flows.
 
-mod http;
+pub(crate) mod http;
 mod tls;
 
 use http::{Body, Head};

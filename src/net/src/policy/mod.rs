@@ -13,7 +13,7 @@ pub(crate) use names::Names;
 pub(crate) use special::Special;
 
 use crate::hello::Hello;
-use a3s_box_core::{NetDefault, NetPolicy, NetRule, RuleTarget, Transport, Verdict};
+use a3s_box_core::{NetDefault, NetPolicy, NetRule, RuleTarget, Secret, SecretHost, Transport, Verdict};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -67,12 +67,25 @@ pub(crate) struct Policy {
     default: NetDefault,
     names: Names,
     gateway: [IpAddr; 2],
+    secrets: Vec<Secret>,
+}
+
+/// What a connection is for that may need secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// The host.
+    pub(crate) host: String,
+    /// Whether it has to prove who it is.
+    pub(crate) tls: bool,
+    /// Which of the box's secrets may go there.
+    pub(crate) secrets: Vec<usize>,
 }
 
 impl Policy {
-    /// The policy of a box behind `gateway`.
-    pub(crate) fn new(policy: &NetPolicy, gateway: [IpAddr; 2]) -> Self {
-        Self { rules: policy.rules.clone(), default: policy.default, names: Names::default(), gateway }
+    /// The policy of a box behind `gateway`, with its secrets.
+    pub(crate) fn new(policy: &NetPolicy, secrets: &[Secret], gateway: [IpAddr; 2]) -> Self {
+        let (rules, secrets) = (policy.rules.clone(), secrets.to_vec());
+        Self { rules, default: policy.default, names: Names::default(), gateway, secrets }
     }
 
     /// Notes an answer that the box was given.
@@ -126,7 +139,8 @@ impl Policy {
     /// What becomes of a new TCP connection.
     pub(crate) fn connect(&self, to: SocketAddr, now: Instant) -> Passage {
         let unnamed = self.decide(to, Transport::Tcp, None);
-        if !self.depends_on_name(to) {
+        let secret = self.could_need_secrets(to, now);
+        if !(self.depends_on_name(to) || secret && unnamed.is_allow()) {
             return Passage::Decided(unnamed);
         }
         if unnamed.is_allow() {
@@ -134,7 +148,7 @@ impl Policy {
         }
         let named = self.names.of(to.ip(), now);
         match named.iter().map(|name| self.decide(to, Transport::Tcp, Some(name))).find(Decision::is_allow) {
-            Some(hope) if self.is_gateway(to.ip()) => Passage::Decided(hope),
+            Some(hope) if self.is_gateway(to.ip()) && !secret => Passage::Decided(hope),
             Some(hope) => Passage::Inspect(hope),
             None => Passage::Decided(unnamed),
         }
@@ -201,6 +215,57 @@ impl Policy {
             }
             Hello::Unclear(what) => self.nameless(to, what),
         }
+    }
+
+    /// What becomes of a connection to `to` that has not said in time whom it is for.
+    pub(crate) fn silent(&self, to: SocketAddr) -> Decision {
+        let unnamed = self.decide(to, Transport::Tcp, None);
+        if unnamed.is_allow() && !self.depends_on_name(to) {
+            return unnamed;
+        }
+        Decision::deny(unnamed.rule, "the connection never said whom it is for")
+    }
+
+    /// The secrets that a connection to `to` may need whose first bytes say `hello`, and which [`Policy::confirm`] allows.
+    /// Over TLS the host itself proves who it is; without, our DNS must have answered its name with this address.
+    pub(crate) fn secrets(&self, to: SocketAddr, hello: &Hello, now: Instant) -> Option<Bound> {
+        let (host, tls) = match hello {
+            Hello::Tls { name: Some(name), .. } => (name, true),
+            Hello::Http { names } if names.windows(2).all(|pair| pair[0] == pair[1]) => {
+                (names.first()?, false)
+            }
+            _ => return None,
+        };
+        if self.is_gateway(to.ip()) && host != HOST_NAME || !tls && !self.names.holds(to.ip(), host, now) {
+            return None;
+        }
+        let secrets = self.secrets_of(host, to.port(), tls);
+        (!secrets.is_empty()).then(|| Bound { host: host.clone(), tls, secrets })
+    }
+
+    /// The names of the secrets that would go to `port` of `host`, and whether over TLS.
+    pub(crate) fn explain_secrets(&self, host: &str, port: u16) -> Vec<(String, bool)> {
+        let of = |tls| self.secrets_of(host, port, tls).into_iter().map(move |at| (at, tls));
+        let name = |(at, tls): (usize, bool)| Some((self.secrets.get(at)?.name.clone(), tls));
+        of(true).chain(of(false)).filter_map(name).collect()
+    }
+
+    fn secrets_of(&self, host: &str, port: u16, tls: bool) -> Vec<usize> {
+        let same = |h: &SecretHost| h.name == host && h.port == port && h.tls == tls;
+        let all = self.secrets.iter().enumerate();
+        all.filter(|(_, secret)| secret.hosts.iter().any(same)).map(|(at, _)| at).collect()
+    }
+
+    /// Whether a connection to `to` has to show whether it is for a host of a secret.
+    fn could_need_secrets(&self, to: SocketAddr, now: Instant) -> bool {
+        self.secrets.iter().flat_map(|secret| &secret.hosts).any(|host| {
+            let there = if self.is_gateway(to.ip()) {
+                host.name == HOST_NAME
+            } else {
+                host.tls || self.names.holds(to.ip(), &host.name, now)
+            };
+            host.port == to.port() && there
+        })
     }
 
     /// Says what would become of a connection to `port` of `name` or `address`, and why.

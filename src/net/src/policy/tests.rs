@@ -5,7 +5,7 @@ const GATEWAY: [IpAddr; 2] =
 
 fn policy(default: NetDefault, rules: &[&str]) -> Policy {
     let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-    Policy::new(&NetPolicy { default, rules }, GATEWAY)
+    Policy::new(&NetPolicy { default, rules }, &[], GATEWAY)
 }
 
 fn to(text: &str) -> SocketAddr {

@@ -2,15 +2,19 @@
 
 use super::download::{Download, Spare};
 use super::upload::{SCALE, Upload};
-use super::{Asked, Name, before};
+use super::{Asked, Name, Opening, before};
 use crate::hello::{Step, Watch};
 use crate::limit::PAUSE;
 use crate::packet::{Flags, Options, Segment, Unreachable};
-use crate::policy::Decision;
+use crate::policy::{Bound, Decision};
+use crate::poll::Source;
+use crate::secret::Handover;
+use crate::socket;
 use crate::station::Station;
 use a3s_box_core::NetWay;
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -55,6 +59,7 @@ const REFUSED: u8 = b'-';
 
 /// One connection.
 pub(super) struct Flow {
+    id: u64,
     pub(super) name: Name,
     host: OwnedFd,
     phase: Phase,
@@ -70,24 +75,23 @@ pub(super) struct Flow {
     patience: Option<Instant>,
     /// The guest's SYN, for an error that quotes it.
     quote: Vec<u8>,
+    /// Whether somebody else has the way to the host, and this only the way there.
+    pub(super) handed_over: bool,
+    /// The secrets that it carried, by name.
+    pub(super) secrets: BTreeSet<String>,
 }
 
 impl Flow {
     /// What the guest asked for, over `host`, which is being connected.
-    pub(super) fn asked(
-        asked: Asked,
-        host: OwnedFd,
-        answered: bool,
-        watched: bool,
-        decision: Decision,
-        station: &Station,
-    ) -> Self {
+    pub(super) fn asked(id: u64, asked: Asked, opening: Opening, station: &Station) -> Self {
+        let Opening { host, answered, watched, decision } = opening;
         let mut upload = Upload::new(asked.seq.wrapping_add(1), !watched);
         let mut download = Download::new(station.random());
         upload.scaled = asked.options.window_scale.is_some();
         download.scale = asked.options.window_scale.unwrap_or(0);
         download.segment = segment(asked.options, asked.name, station);
         Self {
+            id,
             name: asked.name,
             host,
             phase: Phase::Connecting { answered },
@@ -100,11 +104,14 @@ impl Flow {
             since: station.now,
             patience: Some(station.now + CONNECT),
             quote: asked.quote,
+            handed_over: false,
+            secrets: BTreeSet::new(),
         }
     }
 
     /// What somebody outside wants of the guest, over `host`, which is connected.
     pub(super) fn called(
+        id: u64,
         name: Name,
         host: OwnedFd,
         answer: bool,
@@ -112,6 +119,7 @@ impl Flow {
         station: &mut Station,
     ) -> Self {
         let mut flow = Self {
+            id,
             name,
             host,
             phase: Phase::Calling { answer },
@@ -124,6 +132,8 @@ impl Flow {
             since: station.now,
             patience: Some(station.now + GREET),
             quote: Vec::new(),
+            handed_over: false,
+            secrets: BTreeSet::new(),
         };
         let mut header = flow.download.header(name, Flags::SYN, 0, u16::MAX);
         header.options = Options { mss: Some(own_segment(name, station)), window_scale: Some(SCALE) };
@@ -251,9 +261,14 @@ impl Flow {
     pub(super) fn tick(&mut self, station: &mut Station, spare: &mut Spare) -> Result<(), End> {
         if self.patience.is_some_and(|at| at <= station.now) {
             if self.watch.as_ref().is_some_and(Watch::is_waiting) && matches!(self.phase, Phase::Open) {
-                let why = "the connection never said whom it is for";
-                self.decision = Decision::deny(std::mem::take(&mut self.decision.rule), why);
-                return Err(End::Refused);
+                self.decision = station.policy.silent(self.name.remote);
+                if !self.decision.is_allow() {
+                    return Err(End::Refused);
+                }
+                self.upload.release_all();
+                self.watch = None;
+                self.patience = None;
+                return self.carry(station, spare);
             }
             if !matches!(self.phase, Phase::Open) {
                 return Err(End::Silent);
@@ -390,11 +405,34 @@ impl Flow {
                     if !allowed {
                         return Err(End::Refused);
                     }
+                    if let Some(bound) = station.policy.secrets(self.name.remote, &hello, station.now) {
+                        return self.hand_over(bound, station);
+                    }
                     let count = watch.granted();
                     self.upload.release(count);
                 }
             }
         }
+    }
+
+    /// Gives the way to the host to whoever puts secrets in, and goes on to him.
+    fn hand_over(&mut self, bound: Bound, station: &mut Station) -> Result<(), End> {
+        if self.upload.is_going() {
+            let why = "a request that may need secrets follows one to another host too closely";
+            self.decision = Decision::deny(std::mem::take(&mut self.decision.rule), why);
+            return Err(End::Refused);
+        }
+        let failed = |error: std::io::Error| End::Host(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+        let (ours, guest) = socket::pair().map_err(failed)?;
+        station.poll.watch(&ours, Source::Tcp(self.id)).map_err(failed)?;
+        station.poll.forget(&self.host);
+        let host = std::mem::replace(&mut self.host, ours);
+        (self.upload.writable, self.download.readable) = (true, true);
+        self.upload.release_all();
+        self.watch = None;
+        self.handed_over = true;
+        station.handovers.push(Handover { flow: self.id, guest, host, bound });
+        Ok(())
     }
 
     /// Whether the guest's window keeps bytes at the host; for tests and traces.

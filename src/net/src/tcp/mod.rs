@@ -17,6 +17,7 @@ use crate::audit::Facts;
 use crate::packet::{Flags, Header, Options, Segment, Unreachable, unreachable};
 use crate::policy::Decision;
 use crate::poll::{Ready, Source};
+use crate::secret::{News, Over};
 use crate::station::Station;
 use a3s_box_core::{NetSubject, NetWay};
 use download::Spare;
@@ -103,8 +104,7 @@ impl Connections {
     pub(crate) fn open(&mut self, asked: Asked, opening: Opening, station: &mut Station) {
         let name = asked.name;
         let id = station.poll.id();
-        let Opening { host, answered, watched, decision } = opening;
-        let flow = Flow::asked(asked, host, answered, watched, decision, station);
+        let flow = Flow::asked(id, asked, opening, station);
         self.insert(id, name, flow, station);
     }
 
@@ -123,7 +123,7 @@ impl Connections {
             return;
         }
         let id = station.poll.id();
-        let flow = Flow::called(name, host, answer, decision, station);
+        let flow = Flow::called(id, name, host, answer, decision, station);
         self.insert(id, name, flow, station);
     }
 
@@ -176,6 +176,26 @@ impl Connections {
             self.touched.push(id);
             self.settle(id, result, station);
         }
+    }
+
+    /// Hears of a connection that was handed over.
+    pub(crate) fn news(&mut self, news: News, station: &mut Station) {
+        let Some(flow) = self.flows.get_mut(&news.flow) else { return };
+        flow.secrets = news.used;
+        let end = match news.over {
+            None | Some(Over::Closed) => return,
+            Some(Over::Broken(error)) => End::Host(error),
+            // What the box was told is still on its way through the flow.
+            Some(Over::Ended(why)) => {
+                flow.decision = Decision::deny(std::mem::take(&mut flow.decision.rule), why);
+                return;
+            }
+            Some(Over::Refused(why)) => {
+                flow.decision = Decision::deny(std::mem::take(&mut flow.decision.rule), why);
+                End::Refused
+            }
+        };
+        self.settle(news.flow, Err(end), station);
     }
 
     /// Ends a turn: acknowledges, and lets flows go on for which there is room again.
@@ -253,6 +273,9 @@ impl Connections {
         tracing::trace!(?end, name = ?flow.name, stalled = flow.is_stalled(), "a connection has ended");
         self.names.remove(&flow.name);
         station.open -= 1;
+        if flow.handed_over {
+            station.gone.push(id);
+        }
         let (sent, received) = flow.totals();
         let port = if flow.way == NetWay::Out { flow.name.remote.port() } else { flow.name.port };
         // What it says it is for, or else the name that the box asked for and was told this address.
@@ -265,6 +288,7 @@ impl Connections {
             sent,
             received,
             duration: station.now.saturating_duration_since(flow.since),
+            secrets: flow.secrets.iter().cloned().collect(),
         };
         let mut decision = flow.decision.clone();
         if let End::Host(error) = &end {

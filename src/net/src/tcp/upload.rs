@@ -168,6 +168,11 @@ impl Upload {
         &self.held.make_contiguous()[released..]
     }
 
+    /// Whether released bytes have not gone yet.
+    pub(super) fn is_going(&self) -> bool {
+        self.released > 0
+    }
+
     /// Lets `count` more of the held bytes go.
     pub(super) fn release(&mut self, count: usize) {
         self.released = (self.released + count).min(self.held.len());

@@ -113,7 +113,7 @@ lab_test!(a_resolver_that_is_silent_is_followed_by_the_next, |lab| {
     let _resolver = Resolver::start(lab, &["www.example/198.51.100.1"], &[]);
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut spec = resolved(lab::open());
-    spec.resolvers.insert(0, silent.local_addr().unwrap());
+    spec.resolvers.insert(0, silent.local_addr().unwrap().into());
     spec.resolvers.insert(0, "127.0.0.1:9".parse().unwrap());
     lab.boot(&spec);
     assert!(lab.says("dig +tries=1 +time=10 +short www.example").contains(SERVER));
@@ -172,4 +172,79 @@ lab_test!(a_name_that_leads_inside_is_refused, |lab| {
     let open = lab.boot(&resolved(lab::spec(&["allow net 10.20.30.0/24"], NetDefault::Internet)));
     let output = lab.guest(open, "dig").args(["+short", "in.example"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "10.20.30.40");
+});
+
+/// A resolver over TLS, before the test's dnsmasq, that shows the certificate in `cert.pem`.
+fn over_tls(lab: &Lab, address: &str) -> std::net::SocketAddr {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use std::io::{Read, Write};
+    let certificate = CertificateDer::from_pem_file(lab.dir().join("cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(lab.dir().join("key.pem")).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = std::sync::Arc::new(config);
+    lab::serve(address, move |stream| {
+        let mut stream =
+            rustls::StreamOwned::new(rustls::ServerConnection::new(config.clone()).unwrap(), stream);
+        let mut length = [0; 2];
+        while stream.read_exact(&mut length).is_ok() {
+            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut message).unwrap();
+            let mut resolver = std::net::TcpStream::connect("127.0.0.1:5300").unwrap();
+            resolver.write_all(&[&length[..], &message].concat()).unwrap();
+            resolver.read_exact(&mut length).unwrap();
+            let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+            resolver.read_exact(&mut answer).unwrap();
+            // In pieces, as a network may bring it.
+            stream.write_all(&length[..1]).unwrap();
+            stream.write_all(&[&length[1..], &answer].concat()).unwrap();
+        }
+    })
+}
+
+lab_test!(a_resolver_is_asked_over_tls_and_has_to_prove_its_name, |lab| {
+    let dir = lab.dir().display();
+    lab::sh(&format!(
+        "cd {dir}; new='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'
+         $new -keyout ca.key -out ca.pem -subj /CN=lab-authority 2>/dev/null
+         $new -keyout key.pem -out cert.pem -subj /CN=lab-resolver -CA ca.pem -CAkey ca.key \
+             -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:dns.example 2>/dev/null"
+    ));
+    let long: Vec<String> = (1..=60).map(|n| format!("many.example/198.51.100.{n}")).collect();
+    let records: Vec<&str> = long.iter().map(String::as_str).chain(["www.example/198.51.100.1"]).collect();
+    let _resolver = Resolver::start(lab, &records, &["--txt-record=text.example,some text"]);
+    let port = over_tls(lab, "127.0.0.1:0").port();
+    let mut spec = lab::open();
+    spec.authorities = vec![lab.dir().join("ca.pem")];
+    spec.resolvers = vec![format!("tls://dns.example@127.0.0.1:{port}").parse().unwrap()];
+    lab.boot(&spec);
+    for how in ["", "+tcp"] {
+        let text = lab.says(&format!("dig {how} +tries=1 +time=5 +short www.example"));
+        assert_eq!(text.trim(), SERVER, "{how}");
+    }
+    assert!(lab.says("dig +short -t TXT text.example").contains("some text"));
+    assert_eq!(lab.says("dig +short many.example").lines().count(), 60);
+    let many = lab.says("for i in $(seq 20); do dig +short +tries=1 +time=5 www.example & done; wait");
+    assert_eq!(many.matches(SERVER).count(), 20);
+    // Another name than the certificate's, an authority that nobody knows, nobody there: no answer, and none in the clear.
+    for (resolver, trusted) in [
+        (format!("tls://other.example@127.0.0.1:{port}"), true),
+        (format!("tls://dns.example@127.0.0.1:{port}"), false),
+        ("tls://dns.example@127.0.0.1:9".to_owned(), true),
+        ("tls://dns.example@127.0.0.1:5300".to_owned(), true),
+    ] {
+        let mut spec = lab::open();
+        spec.authorities = trusted.then(|| lab.dir().join("ca.pem")).into_iter().collect();
+        spec.resolvers = vec![resolver.parse().unwrap()];
+        let other = lab.boot(&spec);
+        let output = lab.guest(other, "dig").args(["+tries=1", "+time=20", "www.example"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("SERVFAIL"), "{resolver}");
+        lab.stop(other);
+    }
 });

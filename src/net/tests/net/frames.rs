@@ -152,7 +152,9 @@ lab_test!(what_no_honest_guest_sends_is_dropped_and_recorded, |lab| {
 
 lab_test!(a_stream_that_is_no_frames_ends_the_network_and_says_so, |lab| {
     let (link, other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let network = a3s_box_net::Network::start(&lab::open(), "box", &lab.dir().join("log"), other).unwrap();
+    let network =
+        a3s_box_net::Network::start(&lab::open(), &Default::default(), "box", &lab.dir().join("log"), other)
+            .unwrap();
     (&link).write_all(&[0xff; 64]).unwrap();
     // The stack's end is closed once it has given up.
     lab.eventually("the end", || (&link).write_all(&[0; 4096]).is_err());

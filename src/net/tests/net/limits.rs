@@ -1,6 +1,6 @@
 //! Rates, caps, and what a flood costs.
 
-use crate::lab::{self, SERVER, connect, frames, serve};
+use crate::lab::{self, OTHER, SERVER, connect, frames, serve};
 use crate::tcp::pattern;
 use a3s_box_core::NetSubject;
 use std::io::{Read, Write};
@@ -74,7 +74,44 @@ lab_test!(queries_have_a_rate, |lab| {
     let mut spec = lab::open();
     spec.limits.dns_rate = 5;
     lab.boot(&spec);
-    let text = lab.says("for i in 1 2 3 4 5 6 7 8; do dig +tries=1 +time=3 localhost; done");
+    let text = lab.says("dig +tries=1 +time=3 $(yes localhost | head -20)");
     assert!(text.matches("NOERROR").count() >= 5 && text.contains("REFUSED"), "{text}");
     lab.recorded("the rate", |r| r.subject == NetSubject::Dns && r.rule == "limit: DNS rate");
+});
+
+lab_test!(each_destination_has_a_rate_of_its_own, |lab| {
+    let mut spec = lab::open();
+    (spec.limits.destination_rate, spec.limits.destination_burst) = (4 << 20, 1 << 20);
+    lab.boot(&spec);
+    let servers = [SERVER, OTHER].map(|address| {
+        serve(&format!("{address}:0"), |mut stream| {
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).unwrap();
+            stream.write_all(&got.len().to_le_bytes()).unwrap();
+        })
+    });
+    let lab = &*lab;
+    let took = std::thread::scope(|scope| {
+        let start = Instant::now();
+        // Two to one of them share its rate; the other one's is not touched by it.
+        let to = |server| {
+            scope.spawn(move || {
+                lab.inside(0, || {
+                    let mut stream = connect(server).unwrap();
+                    stream.write_all(&pattern(3 << 20)).unwrap();
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                    let mut length = [0; 8];
+                    stream.read_exact(&mut length).unwrap();
+                    assert_eq!(usize::from_le_bytes(length), 3 << 20);
+                    start.elapsed()
+                })
+            })
+        };
+        let threads = [to(servers[0]), to(servers[0]), to(servers[1])];
+        threads.map(|thread| thread.join().unwrap())
+    });
+    // Five of six megabytes at four a second, and two of three.
+    let shared = took[0].max(took[1]);
+    assert!(shared > Duration::from_millis(1150) && took[2] > Duration::from_millis(400), "{took:?}");
+    assert!(took[2] < shared, "{took:?}");
 });

@@ -13,5 +13,6 @@ mod policy;
 mod ports;
 mod programs;
 mod rough;
+mod secrets;
 mod tcp;
 mod udp;

@@ -402,6 +402,26 @@ lab_test!(the_internet_is_open_but_for_what_is_denied, |lab| {
     assert_eq!(kind(&format!("{SERVER}:53")), Some(ErrorKind::ConnectionRefused));
 });
 
+lab_test!(a_port_scan_finds_nothing_that_is_not_allowed, |lab| {
+    let (sink, _resolver) = prison(lab);
+    let kinds: Vec<(u16, Option<ErrorKind>)> = lab.inside(0, || {
+        let ports = (1..=300).chain([443, 5432, 8080]);
+        ports
+            .map(|port| (port, connect(format!("{SERVER}:{port}").parse().unwrap()).err().map(|e| e.kind())))
+            .collect()
+    });
+    let open: Vec<u16> = kinds.iter().filter(|(_, kind)| kind.is_none()).map(|(port, _)| *port).collect();
+    // The ports of names that are at this address, which say nothing until they are told whom they are for.
+    assert_eq!(open, [80, 443, 5432]);
+    assert!(kinds.iter().all(|(_, kind)| kind.is_none_or(|kind| kind == ErrorKind::ConnectionRefused)));
+    lab.eventually("every try in the log", || {
+        let records = lab.records();
+        let of = |port: u16| records.iter().any(|r| r.port == Some(port) && r.verdict == Verdict::Deny);
+        kinds.iter().filter(|(_, kind)| kind.is_some()).all(|(port, _)| of(*port))
+    });
+    assert!(!sink.holds(LOOT));
+});
+
 #[test]
 fn the_policy_explains_itself() {
     let rules = ["allow host good.example:443", "deny net 198.51.100.0/24:22"];
@@ -413,7 +433,7 @@ fn the_policy_explains_itself() {
             port,
             transport: a3s_box_core::Transport::Tcp,
         };
-        let answers = a3s_box_net::explain(&policy, &question);
+        let answers = a3s_box_net::explain(&policy, &[], &question);
         let text: Vec<String> =
             answers.into_iter().map(|a| format!("{}: {}", a.decision.rule, a.decision.reason)).collect();
         text.join("; ")

@@ -55,7 +55,8 @@ lab_test!(a_port_that_is_taken_is_said_before_anything_starts, |lab| {
     let port = taken.local_addr().unwrap().port();
     spec.publish = vec![format!("{port}:80").parse().unwrap()];
     let (link, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let error = a3s_box_net::Network::start(&spec, "box", &lab.dir().join("log"), link).unwrap_err();
+    let error = a3s_box_net::Network::start(&spec, &Default::default(), "box", &lab.dir().join("log"), link)
+        .unwrap_err();
     assert_eq!(error.to_string(), format!("cannot publish 127.0.0.1:{port}:80/tcp"));
     assert!(error.hint().is_some());
 });

@@ -1,7 +1,7 @@
 //! A rough way between the host and the server: losses, delays and reordering are the host's TCP to mend, and
 //! must neither stall nor spoil what the guest sees.
 
-use crate::lab::{self, Cable, Roughness, connect};
+use crate::lab::{self, Cable, Roughness, SERVER, SERVER6, connect};
 use crate::tcp::pattern;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -10,7 +10,11 @@ use std::time::Duration;
 fn through(lab: &mut lab::Lab, roughness: Roughness, length: usize) {
     let cable = Cable::new(roughness);
     lab.boot(&lab::open());
-    let listener = cable.far(|| TcpListener::bind(format!("{}:0", Cable::FAR)).unwrap());
+    both_ways(lab, cable.far(|| TcpListener::bind(format!("{}:0", Cable::FAR)).unwrap()), length);
+}
+
+/// Moves `length` bytes both ways on each of four connections to `listener`.
+fn both_ways(lab: &lab::Lab, listener: TcpListener, length: usize) {
     let server: SocketAddr = listener.local_addr().unwrap();
     let bytes = pattern(length);
     let sent = bytes.clone();
@@ -27,7 +31,7 @@ fn through(lab: &mut lab::Lab, roughness: Roughness, length: usize) {
     });
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            let (lab, bytes) = (&*lab, &bytes);
+            let bytes = &bytes;
             scope.spawn(move || {
                 lab.inside(0, || {
                     let mut stream = connect(server).unwrap();
@@ -53,4 +57,20 @@ lab_test!(reordering_is_mended, |lab| {
 
 lab_test!(a_long_way_is_filled, |lab| {
     through(lab, Roughness { lost: 1, late: 5, delay: Duration::from_millis(40) }, 4 << 20);
+});
+
+lab_test!(what_netem_does_is_mended, |lab| {
+    // Where this host's kernel has no netem, our own cable does about the same.
+    let impaired = "tc qdisc add dev lo root netem delay 10ms 4ms loss 1% reorder 10% duplicate 1%";
+    let has = std::process::Command::new("sh").args(["-c", impaired]).output().unwrap().status.success();
+    println!("impaired by {}", if has { "netem" } else { "our own cable" });
+    if !has {
+        return through(lab, Roughness { lost: 10, late: 100, delay: Duration::from_millis(10) }, 1 << 20);
+    }
+    lab::sh("ip link set lo mtu 1500");
+    lab.boot(&lab::open());
+    both_ways(lab, TcpListener::bind(format!("{SERVER}:0")).unwrap(), 1 << 20);
+    for address in [SERVER, SERVER6] {
+        assert!(lab.says(&format!("ping -c 20 -i 0.05 -W 5 {address}")).contains("received"));
+    }
 });

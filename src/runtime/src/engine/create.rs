@@ -8,7 +8,8 @@ use crate::settings::Settings;
 use crate::state::{BoxRecord, ImagePin, Records, State};
 use crate::{binds, health, host, labels};
 use a3s_box_core::{
-    BoxConfig, BoxError, BoxId, BoxName, ErrorKind, EventKind, ExecRequest, Result, Signal, TtySize,
+    BoxConfig, BoxError, BoxId, BoxName, ErrorKind, EventKind, ExecRequest, NetTrust, Result, Secret, Signal,
+    TtySize,
 };
 use a3s_box_events::Teller;
 use a3s_box_image::{Image, ProcessConfig};
@@ -35,12 +36,15 @@ impl Engine {
     /// store and for a network that is not there, `Unsupported` for what this host cannot give, `AlreadyExists` for a
     /// name that another box has, and those of building the rootfs image. No box
     /// is left behind.
-    pub fn create(&self, config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
+    pub fn create(&self, mut config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
         config.validate()?;
         config.tee.map_or(Ok(()), preflight::tee::require)?;
         let machine = preflight::choose(&config, &Facts::gather(&self.home)?)?;
         let store = self.store()?;
         let image = store.resolve(&config.image)?;
+        for secret in &mut config.network.secrets {
+            secret.placeholder = placeholder()?;
+        }
         let process = process(&config, &image)?;
         let stop_signal = stop_signal(&config, &image.config.config)?;
         let health = health::check(&config.health, image.config.config.healthcheck.as_ref());
@@ -125,6 +129,7 @@ fn process(config: &BoxConfig, image: &Image) -> Result<ExecRequest> {
     }
     let mut env = of_image.env.clone();
     overlay_env(&mut env, &config.env);
+    secrets_env(&mut env, &config.network.secrets);
     let cwd = config.workdir.clone().unwrap_or_else(|| of_image.working_dir.clone());
     Ok(ExecRequest {
         args,
@@ -135,6 +140,25 @@ fn process(config: &BoxConfig, image: &Image) -> Result<ExecRequest> {
         stdin: config.interactive,
         no_new_privs: config.no_new_privs,
     })
+}
+
+/// What a box has in place of a secret: nothing that could be guessed, or be anything else.
+fn placeholder() -> Result<String> {
+    let hex: String = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}{hex}", Secret::PREFIX))
+}
+
+/// Puts placeholders in, and where secrets go over TLS tells programs whom to believe who have not been told otherwise.
+fn secrets_env(env: &mut Vec<String>, secrets: &[Secret]) {
+    let pairs: Vec<String> = secrets.iter().map(|s| format!("{}={}", s.name, s.placeholder)).collect();
+    overlay_env(env, &pairs);
+    if secrets.iter().flat_map(|secret| &secret.hosts).any(|host| host.tls) {
+        for variable in NetTrust::VARIABLES {
+            if !env.iter().any(|pair| pair.split('=').next() == Some(variable)) {
+                env.push(format!("{variable}={}", NetTrust::BUNDLE));
+            }
+        }
+    }
 }
 
 /// Puts the `NAME=value` pairs of `over` over those of `env`: a name that is there already is replaced.
@@ -195,5 +219,20 @@ mod tests {
         let mut env = vec!["PATH=/bin".to_owned(), "A=1".to_owned()];
         overlay_env(&mut env, &["A=2".to_owned(), "B=3".to_owned(), "PATHS=x".to_owned()]);
         assert_eq!(env, ["PATH=/bin", "A=2", "B=3", "PATHS=x"]);
+    }
+
+    #[test]
+    fn placeholders_are_in_the_environment_and_programs_are_told_whom_to_believe() {
+        let mut secret: Secret = "TOKEN=env:T@http://a.example".parse().unwrap();
+        secret.placeholder = placeholder().unwrap();
+        assert_ne!(secret.placeholder, placeholder().unwrap());
+        let mut env = vec!["SSL_CERT_FILE=/mine".to_owned(), "TOKEN=old".to_owned()];
+        secrets_env(&mut env, &[secret.clone()]);
+        assert_eq!(env, ["SSL_CERT_FILE=/mine".to_owned(), format!("TOKEN={}", secret.placeholder)]);
+        secret.hosts.push("b.example".parse().unwrap());
+        secrets_env(&mut env, &[secret]);
+        assert!(
+            env[0] == "SSL_CERT_FILE=/mine" && env.contains(&format!("CURL_CA_BUNDLE={}", NetTrust::BUNDLE))
+        );
     }
 }

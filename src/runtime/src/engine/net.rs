@@ -52,7 +52,8 @@ impl Engine {
         }
         let asked = Question { host: host.to_owned(), addresses: Vec::new(), port, transport };
         let known = host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case(HOST_NAME);
-        let without = a3s_box_net::explain(&policy, &asked);
+        let secrets = &record.config.network.secrets;
+        let without = a3s_box_net::explain(&policy, secrets, &asked);
         // A name that is refused need not be looked up, and a refused name must not be.
         if known || without.iter().any(|answer| !answer.decision.is_allow()) {
             return Ok(without);
@@ -65,7 +66,7 @@ impl Engine {
         let mut addresses: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
         addresses.sort();
         addresses.dedup();
-        Ok(a3s_box_net::explain(&policy, &Question { addresses, ..asked }))
+        Ok(a3s_box_net::explain(&policy, secrets, &Question { addresses, ..asked }))
     }
 
     /// Hands the record of what the box that `name` means did on the network to `sink`, oldest first; with `follow`
@@ -112,9 +113,12 @@ pub(super) fn spec(home: &Home, record: &BoxRecord, settings: &Settings) -> Resu
         config.networks.iter().map(|name| places.join(name, &record.name)).collect::<Result<_>>()?;
     Ok(Some(NetSpec {
         policy: policy(record, settings)?,
+        limits: settings.net.limits(),
         publish: config.publish.clone(),
-        resolvers: settings.net.resolvers(),
+        resolvers: settings.net.resolvers.clone(),
         networks,
+        secrets: config.secrets.clone(),
+        authorities: settings.net.ca.clone(),
         ..NetSpec::default()
     }))
 }

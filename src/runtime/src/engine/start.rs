@@ -15,8 +15,9 @@ use a3s_box_core::{
     VolumeDisk,
 };
 use a3s_box_files::{Lock, Scratch};
+use a3s_box_net::SecretValues;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -56,6 +57,8 @@ impl Engine {
         let upper =
             if record.config.ephemeral { None } else { Some(self.upper(&folder, record.config.disk)?) };
         let settings = Settings::read(&self.home)?;
+        // Read anew at each start: a value that is changed holds from then on, and none is ever on our disk.
+        let values = SecretValues::read(&record.config.network.secrets)?;
 
         // From here on no other command may start, remove or sweep the box.
         let state = State::write(&self.home)?;
@@ -75,13 +78,20 @@ impl Engine {
         let network = net::spec(&self.home, &record, &settings)?;
         let hooks = settings.hooks(&self.home)?;
         let spec = spec(&self.home, &record, files, (rootfs, upper, volumes, binds), tty, network, hooks);
-        self.launch(&shim, &folder, &spec)
+        self.launch(&shim, &folder, &spec, &values)
             .map_err(|e| BoxError::io(format!("cannot start box {}", record.name), e))?;
         Ok(record)
     }
 
-    /// Hands the spec, the listening sockets and the run lock to a new shim.
-    fn launch(&self, shim: &Path, folder: &BoxFolder, spec: &ShimSpec) -> io::Result<()> {
+    /// Hands the spec, the listening sockets and the run lock to a new shim, and the `values` of secrets through a pipe
+    /// that is empty once they are read.
+    fn launch(
+        &self,
+        shim: &Path,
+        folder: &BoxFolder,
+        spec: &ShimSpec,
+        values: &SecretValues,
+    ) -> io::Result<()> {
         let lock = Lock::try_exclusive(&folder.run_lock())?.ok_or(io::ErrorKind::ResourceBusy)?;
         for of_last_run in [folder.status(), folder.ports()] {
             match std::fs::remove_file(of_last_run) {
@@ -97,12 +107,13 @@ impl Engine {
         ];
         let mut command = Command::new(shim);
         command.current_dir(folder.path()).env_clear();
-        for name in ["PATH", "RUST_LOG", "A3S_BOX_QEMU"] {
+        for name in ["PATH", "RUST_LOG", "A3S_BOX_QEMU", "SSL_CERT_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(if values.is_empty() { Stdio::null() } else { piped(values)?.into() });
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         sys::spawn_detached(&mut command, fds)
     }
 
@@ -175,6 +186,13 @@ impl Engine {
     }
 }
 
+/// The reading end of a pipe with all of `values` in it, which are fewer than it holds.
+fn piped(values: &SecretValues) -> io::Result<io::PipeReader> {
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(&serde_json::to_vec(values)?)?;
+    Ok(reader)
+}
+
 /// `sbin`, where mkfs lives, is not in every user's `PATH`.
 pub(crate) fn mkfs_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
@@ -227,6 +245,7 @@ fn spec(
             binds: points,
             guest: record.config.guest.clone(),
             process,
+            trust: None,
         },
         upper,
         network,

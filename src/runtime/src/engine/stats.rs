@@ -1,8 +1,11 @@
 //! `stats`: what a box uses, by its guest's own figures and by what its VMM takes from the host.
 
 use super::{Engine, rpc};
+use crate::state::BoxRecord;
 use a3s_box_agent::proto::agent::StatsRequest;
-use a3s_box_core::{BoxError, BoxId, BoxName, ErrorKind, HostProcess, Result};
+use a3s_box_agent::proto::shim::NetworkRequest;
+use a3s_box_agent::shim_client;
+use a3s_box_core::{BoxError, BoxId, BoxName, ErrorKind, HostProcess, NetCounters, Result};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ pub struct BoxStats {
     pub network_in: u64,
     /// Bytes sent to the network.
     pub network_out: u64,
+    /// What its network has done, and refused, in this run; where it has one.
+    pub network: Option<NetCounters>,
     /// Bytes read from disks.
     pub disk_read: u64,
     /// Bytes written to disks.
@@ -42,7 +47,7 @@ pub struct BoxStats {
 }
 
 impl Engine {
-    /// What the live box that `name` means has used so far. All but the last figure is what its guest says.
+    /// What the live box that `name` means has used so far. All but `network` and the last figure is what its guest says.
     ///
     /// # Errors
     /// `NotFound` for no such box, `WrongState` for one that does not run, `Timeout` for a silent guest.
@@ -66,11 +71,38 @@ impl Engine {
             memory_limit: reply.memory_limit,
             network_in: reply.network_in,
             network_out: reply.network_out,
+            network: self.network_counters(&record).await?,
             disk_read: reply.disk_read,
             disk_written: reply.disk_written,
             pids: reply.pids,
             host_memory: vmm.and_then(resident).unwrap_or(0),
         })
+    }
+}
+
+impl Engine {
+    /// What the shim of a live box says of its network.
+    async fn network_counters(&self, record: &BoxRecord) -> Result<Option<NetCounters>> {
+        let what = || format!("cannot ask the shim of box {} about its network", record.name);
+        let ask = async {
+            let mut shim = shim_client(&self.home.folder(&record.id).shim_socket())
+                .await
+                .map_err(|e| BoxError::io(what(), e))?;
+            shim.network(NetworkRequest {}).await.map_err(|status| rpc(what(), &status))
+        };
+        let reply = tokio::time::timeout(PATIENCE, ask)
+            .await
+            .map_err(|_| BoxError::new(ErrorKind::Timeout, format!("{}: it does not answer", what())))??;
+        Ok(reply.into_inner().counters.map(|now| NetCounters {
+            sent: now.sent,
+            received: now.received,
+            sent_frames: now.sent_frames,
+            dropped_frames: now.dropped_frames,
+            open: now.open,
+            allowed: now.allowed,
+            refused: now.refused,
+            queries: now.queries,
+        }))
     }
 }
 

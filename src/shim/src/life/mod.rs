@@ -11,7 +11,7 @@ use crate::events::{self, Events};
 use crate::input::Input;
 use crate::jobs::Jobs;
 use crate::log::Log;
-use crate::network;
+use crate::network::{self, Figures};
 use crate::output::Clients;
 use crate::proxy;
 use crate::serve::{self, Command, Service};
@@ -21,6 +21,7 @@ use a3s_box_agent::AgentClient;
 use a3s_box_agent::proto::agent::{ExecInput, ShutdownRequest};
 use a3s_box_agent::proto::shim::{End, Running, attach_event};
 use a3s_box_core::{BackOff, BoxName, EventKind, ExitReason, RunExit, RunPolicy, ShimSpec, Signal};
+use a3s_box_net::SecretValues;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
@@ -43,18 +44,25 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Those of the box's own folder: a run whose end cannot be written down.
-pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) -> io::Result<()> {
+pub(crate) async fn live(
+    spec: ShimSpec,
+    secrets: SecretValues,
+    shim: StdListener,
+    agent: StdListener,
+) -> io::Result<()> {
     let status = StatusFile::begin()?;
     let (commands_in, commands) = mpsc::channel(16);
     // What clients type waits here, and with them, until the guest is up.
     let (input, first_input) = Input::new();
     let activity = Activity::begin();
     let jobs = Jobs::open(activity.clone())?;
+    let figures = Figures::default();
     let service = Service {
         commands: commands_in.clone(),
         input: input.clone(),
         activity: activity.clone(),
         jobs: jobs.clone(),
+        figures: figures.clone(),
     };
     let (quit, quitting) = watch::channel(false);
     let serving = tokio::spawn(serve::clients(listener(shim)?, service, quitting));
@@ -63,8 +71,10 @@ pub(crate) async fn live(spec: ShimSpec, shim: StdListener, agent: StdListener) 
         events: Events::of(&spec),
         log: Log::open("log", spec.log)?,
         spec,
+        secrets,
         status,
         jobs,
+        figures,
         clients: Clients::default(),
         commands,
         activity,
@@ -108,9 +118,12 @@ pub(crate) struct Stillness {
 
 struct Life {
     spec: ShimSpec,
+    /// The values of the box's secrets, for all its runs.
+    secrets: SecretValues,
     status: StatusFile,
     log: Log,
     jobs: Jobs,
+    figures: Figures,
     clients: Clients,
     commands: mpsc::Receiver<Command>,
     activity: Activity,
@@ -166,9 +179,12 @@ impl Life {
         let exit = match self.events.tell(EventKind::Started, &[]).await {
             Err(message) => self.not_started(message).await,
             Ok(()) => {
-                let (exit, network) = match network::start(&self.spec) {
+                let (exit, network) = match network::start(&mut self.spec, &self.secrets) {
                     Err(message) => (self.not_started(message).await, None),
-                    Ok((network, stream)) => (self.machine(stream, agent, input).await?, network),
+                    Ok((network, stream)) => {
+                        self.figures.follow(network.as_ref());
+                        (self.machine(stream, agent, input).await?, network)
+                    }
                 };
                 network::stop(network);
                 exit

@@ -9,6 +9,7 @@ mod limits;
 mod mounts;
 mod network;
 mod told;
+mod trust;
 mod volumes;
 
 pub(crate) use binds::{Bind, Binds};
@@ -105,7 +106,7 @@ fn root(spec: &BootSpec, resolver: Option<IpAddr>) -> Result<(OwnedFd, Vec<Mount
     let disks = devices::find(&needed)?;
     let (own, of_volumes) = disks.split_at(disks.len() - serials.len());
     let names = Names { hostname: &spec.hostname, hosts: &spec.guest.hosts, resolver };
-    let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names)?;
+    let root = mounts::root(&own[0], own.get(1).map(String::as_str), &names, spec.trust.as_ref())?;
     let mounts = volumes::open(&spec.volumes, of_volumes)?;
     let mounted = |(volume, mount): (&VolumeMount, OwnedFd)| Mounted {
         path: volume.target.clone(),

@@ -2,8 +2,9 @@
 //! them what every box has.
 
 use super::fatal::{Fatal, Stage};
+use super::trust;
 use crate::sys;
-use a3s_box_core::HostEntry;
+use a3s_box_core::{HostEntry, NetTrust};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -56,7 +57,12 @@ pub(super) struct Names<'a> {
 
 /// Puts the box's root together, and gives it as a mount that is not yet anywhere. `upper` is a disk; without
 /// one, memory takes what is written.
-pub(super) fn root(lower: &str, upper: Option<&str>, names: &Names<'_>) -> Result<OwnedFd, Fatal> {
+pub(super) fn root(
+    lower: &str,
+    upper: Option<&str>,
+    names: &Names<'_>,
+    trust: Option<&NetTrust>,
+) -> Result<OwnedFd, Fatal> {
     let flags = MountFlags::RDONLY | MountFlags::NODEV;
     mount(lower, LOWER, "erofs", flags, "")?;
     match upper {
@@ -65,6 +71,10 @@ pub(super) fn root(lower: &str, upper: Option<&str>, names: &Names<'_>) -> Resul
     }
     writable_layer().stage("prepare the writable layer")?;
     let has_etc = tools(names).stage("prepare nsexec")?;
+    if let Some(trust) = trust {
+        let layers = [format!("{UPPER}/upper"), LOWER.to_owned()];
+        trust::write(trust, &layers, TOOLS).stage("tell whom to believe")?;
+    }
     let mut layers = format!("{LOWER}:{TOOLS}");
     if has_etc && names.write().stage("prepare name resolution")? {
         layers.insert_str(0, &format!("{NETWORK}:"));

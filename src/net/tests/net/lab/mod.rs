@@ -8,7 +8,7 @@ pub(crate) mod frames;
 mod sys;
 
 use a3s_box_core::{NetCounters, NetRecord, NetSpec};
-use a3s_box_net::Network;
+use a3s_box_net::{Network, SecretValues};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -101,7 +101,8 @@ impl Lab {
     pub(crate) fn boot(&mut self, spec: &NetSpec) -> usize {
         let (guest, index) = (self.plug(spec), self.guests.len());
         let log = self.dir.path().join(format!("net{index}.jsonl"));
-        let network = Network::start(spec, &format!("box{index}"), &log, guest.1).unwrap();
+        let values = SecretValues::read(&spec.secrets).unwrap();
+        let network = Network::start(spec, &values, &format!("box{index}"), &log, guest.1).unwrap();
         self.guests.push(Guest { holder: guest.0, network: Some(network), log });
         self.await_link(index);
         index
@@ -112,7 +113,8 @@ impl Lab {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let index = self.guests.len();
         let log = self.dir.path().join(format!("net{index}.jsonl"));
-        let network = Network::start(spec, &format!("box{index}"), &log, theirs).unwrap();
+        let values = SecretValues::default();
+        let network = Network::start(spec, &values, &format!("box{index}"), &log, theirs).unwrap();
         let holder = Command::new("sleep").arg("infinity").spawn().unwrap();
         self.guests.push(Guest { holder, network: Some(network), log });
         ours.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -35,6 +35,7 @@ fn spec() -> ShimSpec {
             binds: Vec::new(),
             guest: GuestConfig::default(),
             process: ExecRequest::default(),
+            trust: None,
         },
     }
 }

@@ -38,6 +38,7 @@ fn spec(dir: &Path) -> ShimSpec {
             binds: Vec::new(),
             guest: GuestConfig::default(),
             process: ExecRequest::default(),
+            trust: None,
         },
     }
 }
