@@ -38,10 +38,10 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
     let pids = table.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let workers: Vec<Worker> = all.iter().filter_map(|(pid, _)| worker(*pid, &boxes)).collect();
-    let numbers: HashSet<i32> = workers.iter().map(|worker| worker.process.pid).collect();
+    let ours: HashSet<i32> = all.iter().map(|(pid, _)| *pid).filter(|pid| program(*pid).is_some()).collect();
     // One whose box is gone may still run the hooks that are to hear of it.
     let tells = |worker: &Worker| {
-        all.iter().any(|(pid, parent)| *parent == worker.process.pid && !numbers.contains(pid))
+        all.iter().any(|(pid, parent)| *parent == worker.process.pid && !ours.contains(pid))
     };
     let mut found = Vec::new();
     for worker in &workers {
@@ -71,17 +71,20 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// The process `pid`, if it is one of ours in a folder of `boxes`.
-fn worker(pid: i32, boxes: &Path) -> Option<Worker> {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let mut words = fs::read(proc.join("cmdline")).ok()?;
+/// What the process `pid` runs, if that is a shim, a VMM or a file server.
+fn program(pid: i32) -> Option<String> {
+    let mut words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     words.truncate(MAX_WORDS);
     let program = Path::new(OsStr::from_bytes(words.split(|byte| *byte == 0).next()?));
     let program = program.file_name()?.to_str()?.to_owned();
-    let ours = ["a3s-box-shim", "a3s-box-krun", "virtiofsd"].contains(&program.as_str());
-    if !ours && !program.starts_with("qemu-system-") {
-        return None;
-    }
+    let ours = ["a3s-box-shim", "a3s-box-krun", "a3s-box-files"].contains(&program.as_str());
+    (ours || program.starts_with("qemu-system-")).then_some(program)
+}
+
+/// The process `pid`, if it is one of ours in a folder of `boxes`.
+fn worker(pid: i32, boxes: &Path) -> Option<Worker> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let program = program(pid)?;
     // One that gave its rights away does not say where it works, but dies with its shim.
     let folder = fs::read_link(proc.join("cwd")).ok()?;
     let bytes = folder.as_os_str().as_bytes();
