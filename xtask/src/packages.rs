@@ -58,6 +58,9 @@ pub(crate) const TEST: &[Package] = &[
     package("openssl", "/usr/bin/openssl", "makes the web server's certificate"),
     package("iperf3", "/usr/bin/iperf3", "measures the network"),
     package("passt", "/usr/bin/passt", "is the network's peer in the benchmark"),
+    package("zsh", "/usr/bin/zsh", "completes our command lines"),
+    package("fish", "/usr/bin/fish", "completes our command lines"),
+    package("groff-base", "/usr/bin/groff", "reads our manual pages"),
     package("attr", "/usr/bin/setfattr", "gives a test image extended attributes"),
 ];
 
