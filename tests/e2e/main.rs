@@ -12,6 +12,7 @@ mod completion;
 mod confinement;
 mod cp;
 mod damage;
+mod docker_examples;
 mod doctor;
 mod events;
 mod exec;
