@@ -88,15 +88,20 @@ impl E2e {
 
 /// The end-to-end tests, built.
 pub(crate) fn program() -> Result<PathBuf> {
+    tests("a3s-box-tests", "e2e")
+}
+
+/// The tests of a package that are called `name`, built.
+pub(crate) fn tests(package: &str, name: &str) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["test", "--no-run", "--quiet", "-p", "a3s-box-tests", "--message-format=json"]);
+    build.args(["test", "--no-run", "--quiet", "-p", package, "--test", name, "--message-format=json"]);
     let messages = quietly(&mut build)?;
     let program = messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let named = message["target"]["name"] == "e2e";
+        let named = message["target"]["name"] == name;
         named.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    program.context("cargo built no end-to-end tests")
+    program.with_context(|| format!("cargo built no tests {name} of {package}"))
 }
 
 /// What the tests run, and run it on.

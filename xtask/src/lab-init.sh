@@ -17,6 +17,7 @@ alive=$!
 for module in /lab/modules/*; do insmod "$module"; done
 chgrp kvm /dev/kvm
 chmod 660 /dev/kvm
+chmod 666 /dev/net/tun
 user=$(cat /lab/user)
 [ "$user" = root ] || export HOME=/home/lab
 chown -R lab:lab /home/lab

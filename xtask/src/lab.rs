@@ -30,6 +30,8 @@ const MODULES: &[&str] = &[
     "drivers/virtio/virtio_pci_legacy_dev.ko",
     "drivers/virtio/virtio_pci.ko",
     "drivers/block/virtio_blk.ko",
+    "drivers/net/tun.ko",
+    "net/sched/sch_netem.ko",
 ];
 /// What of this machine the tests and the programs run.
 const PROGRAMS: &[&str] = &[
@@ -47,6 +49,9 @@ const PROGRAMS: &[&str] = &[
     "/usr/bin/ss",
     "/usr/sbin/dnsmasq",
     "/sbin/ip",
+    "/sbin/tc",
+    "/bin/ping",
+    "/usr/bin/timeout",
 ];
 /// The most that CMD may take, and the most that the tests may take which are run each time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -74,10 +79,12 @@ pub(crate) struct KvmLab {
     command: Vec<String>,
 }
 
-/// What is tested in the lab each time: a box's life, its commands, its terminal, the end of its VMM, on libkrun and QEMU.
+/// What is tested in the lab each time: a box's life, its commands, its terminal, the end of its VMM, on libkrun and QEMU;
+/// and a box's network on bad lines, which its kernel can make.
 const TESTS: &str = "e2e --test-threads=1 lifecycle::a_box_is_created kills::the_vmm_is_killed_while_running \
                      exec::exit_codes terminal::a_shell && \
-                     A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes";
+                     A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes && \
+                     A3S_TEST_NETEM=1 net what_netem_does_is_mended";
 
 /// What a reboot of the host does to boxes: the machine that ran the first of these loses its power with boxes running,
 /// and the second runs in a new one with the same disk.
@@ -262,20 +269,17 @@ impl Tree {
             }
         }
         let ours = ["a3s-box", "a3s-box-shim"].map(|name| programs.join(name));
-        let e2e = e2e::program()?;
+        let tests =
+            [(e2e::program()?, "lab/e2e".into()), (e2e::tests("a3s-box-net", "net")?, "lab/net".into())];
         let copies: Vec<(PathBuf, PathBuf)> = ours
             .iter()
-            .chain([&e2e])
             .map(|file| (file.clone(), Path::new("lab").join(file.file_name().unwrap_or_default())))
             .chain(PROGRAMS.iter().map(|file| (PathBuf::from(file), PathBuf::from(&file[1..]))))
+            .chain(tests)
             .collect();
         for (from, to) in &copies {
             copy(from, &self.root.join(to))?;
         }
-        fs::rename(
-            self.root.join("lab").join(e2e.file_name().unwrap_or_default()),
-            self.root.join("lab/e2e"),
-        )?;
         for library in libraries(copies.iter().map(|(from, _)| from))? {
             copy(&library, &self.root.join(library.strip_prefix("/")?))?;
         }

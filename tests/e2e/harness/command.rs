@@ -50,6 +50,10 @@ impl A3s {
     pub fn new(home: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(given("A3S_TEST_PROGRAMS").join("a3s-box"));
         command.args(args).env("A3S_HOME", home);
+        // What else decides of colours: a test says it itself.
+        for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
         // Asked for by name, a software box needs no note that it is one.
         if std::env::var_os("A3S_BOX_ACCEL").is_none() {
             command.env("A3S_BOX_ACCEL", "tcg");
@@ -70,9 +74,7 @@ impl A3s {
     /// Runs the command by way of `wrapper`, which takes a program and its arguments last, as env(1) does.
     pub fn through(mut self, mut wrapper: Command) -> Self {
         wrapper.arg(self.command.get_program()).args(self.command.get_args());
-        for (name, value) in self.command.get_envs() {
-            wrapper.env(name, value.unwrap_or_default());
-        }
+        same_environment(&self.command, &mut wrapper);
         self.command = wrapper;
         self
     }
@@ -118,6 +120,16 @@ impl A3s {
     /// The command itself, for a test that needs it otherwise.
     pub fn into_command(self) -> Command {
         self.command
+    }
+}
+
+/// Gives `wrapper` what `command` was given of its environment.
+pub fn same_environment(command: &Command, wrapper: &mut Command) {
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapper.env(name, value),
+            None => wrapper.env_remove(name),
+        };
     }
 }
 

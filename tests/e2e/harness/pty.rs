@@ -1,5 +1,6 @@
 //! A terminal with `a3s-box` on it: what a user types and sees.
 
+use super::command::same_environment;
 use super::{A3s, PATIENCE};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -32,9 +33,7 @@ impl Terminal {
         // util-linux's setsid makes the terminal on standard input the controlling one.
         let mut on_terminal = Command::new("setsid");
         on_terminal.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            on_terminal.env(name, value.unwrap_or_default());
-        }
+        same_environment(&command, &mut on_terminal);
         let end = || slave.try_clone().unwrap();
         let child = on_terminal.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
 
