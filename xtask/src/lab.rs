@@ -255,6 +255,7 @@ impl Tree {
             self.root.join("etc/passwd"),
             "root:x:0:0::/tmp:/bin/sh\nlab:x:1000:1000::/home/lab:/bin/sh\n",
         )?;
+        fs::write(self.root.join("etc/resolv.conf"), "")?;
         fs::write(self.root.join("etc/group"), "root:x:0:\nkvm:x:100:lab\nlab:x:1000:\n")?;
         for (place, module) in MODULES.iter().enumerate() {
             copy(&kernel.modules.join(module), &self.root.join(format!("lab/modules/{place:02}.ko")))?;
@@ -320,6 +321,10 @@ fn libraries<'a>(programs: impl Iterator<Item = &'a PathBuf>) -> Result<BTreeSet
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to.parent().context("no parent")?)?;
+    // One of busybox's names may stand there already, and is not to be written through.
+    if to.is_symlink() {
+        fs::remove_file(to)?;
+    }
     fs::copy(from, to)
         .map(drop)
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
