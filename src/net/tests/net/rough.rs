@@ -5,7 +5,7 @@ use crate::lab::{self, Cable, Roughness, SERVER, SERVER6, connect};
 use crate::tcp::pattern;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn through(lab: &mut lab::Lab, roughness: Roughness, length: usize) {
     let cable = Cable::new(roughness);
@@ -15,9 +15,13 @@ fn through(lab: &mut lab::Lab, roughness: Roughness, length: usize) {
 
 /// Moves `length` bytes both ways on each of four connections to `listener`.
 fn both_ways(lab: &lab::Lab, listener: TcpListener, length: usize) {
-    let server: SocketAddr = listener.local_addr().unwrap();
     let bytes = pattern(length);
-    let sent = bytes.clone();
+    carry(lab, serve(listener, bytes.clone()), &bytes);
+}
+
+/// A server that expects `sent` on each connection and then answers with it; its address.
+fn serve(listener: TcpListener, sent: Vec<u8>) -> SocketAddr {
+    let server = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let sent = sent.clone();
@@ -29,9 +33,12 @@ fn both_ways(lab: &lab::Lab, listener: TcpListener, length: usize) {
             });
         }
     });
+    server
+}
+
+fn carry(lab: &lab::Lab, server: SocketAddr, bytes: &[u8]) {
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            let bytes = &bytes;
             scope.spawn(move || {
                 lab.inside(0, || {
                     let mut stream = connect(server).unwrap();
@@ -39,7 +46,7 @@ fn both_ways(lab: &lab::Lab, listener: TcpListener, length: usize) {
                     stream.shutdown(Shutdown::Write).unwrap();
                     let mut got = Vec::new();
                     stream.read_to_end(&mut got).unwrap();
-                    assert!(got == *bytes, "what was downloaded is not what was sent");
+                    assert!(got == bytes, "what was downloaded is not what was sent");
                 });
             });
         }
@@ -57,6 +64,23 @@ lab_test!(reordering_is_mended, |lab| {
 
 lab_test!(a_long_way_is_filled, |lab| {
     through(lab, Roughness { lost: 1, late: 5, delay: Duration::from_millis(40) }, 4 << 20);
+});
+
+lab_test!(a_bad_line_is_endured, |lab| {
+    // Hours by A3S_TEST_SOAK_SECONDS, seconds otherwise.
+    let end = Instant::now() + lab::soak();
+    let cable = Cable::new(Roughness { lost: 5, late: 50, delay: Duration::from_millis(5) });
+    lab.boot(&lab::open());
+    let bytes = pattern(256 << 10);
+    let listener = cable.far(|| TcpListener::bind(format!("{}:0", Cable::FAR)).unwrap());
+    let server = serve(listener, bytes.clone());
+    let mut rounds = 0;
+    while Instant::now() < end {
+        carry(lab, server, &bytes);
+        rounds += 1;
+    }
+    println!("{rounds} rounds");
+    assert!(rounds > 0);
 });
 
 lab_test!(what_netem_does_is_mended, |lab| {

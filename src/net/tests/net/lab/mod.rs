@@ -33,7 +33,7 @@ pub(crate) const GATEWAY6: &str = "fda3:50::1";
 /// Nothing in a test waits longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A test that takes longer is stuck.
-const TEST: &str = "240";
+const TEST: u64 = 240;
 
 /// A test that runs in a laboratory.
 macro_rules! lab_test {
@@ -46,6 +46,12 @@ macro_rules! lab_test {
     };
 }
 
+/// How long a soak lasts.
+pub(crate) fn soak() -> Duration {
+    let seconds = std::env::var("A3S_TEST_SOAK_SECONDS").map_or(5, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 /// Runs `body` inside: this very test is run again in namespaces of its own.
 pub(crate) fn enter(test: &str, body: fn(&mut Lab)) {
     if std::env::var_os("A3S_NET_LAB").is_some() {
@@ -53,7 +59,16 @@ pub(crate) fn enter(test: &str, body: fn(&mut Lab)) {
     }
     let name = test.split_once("::").map_or(test, |(_, name)| name);
     let output = Command::new("timeout")
-        .args(["--kill-after=5", TEST, "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid"])
+        .args([
+            "--kill-after=5",
+            &(TEST + soak().as_secs()).to_string(),
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "--pid",
+        ])
         .args(["--fork", "--kill-child", "--mount-proc"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
