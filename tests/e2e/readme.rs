@@ -1,6 +1,6 @@
 //! What the README tells a user to type, typed.
 
-use crate::harness::{A3s, Home, given};
+use crate::harness::{A3s, Home, given, same_environment};
 use std::process::Command;
 
 #[test]
@@ -17,9 +17,7 @@ fn the_tour_runs_as_it_is_printed() {
     let path = format!("{}:{}", given("A3S_TEST_PROGRAMS").display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
     shell.args(["-eux", "-c", &blocks.join("\n")]).env("PATH", path).current_dir(project.path());
-    for (name, value) in environment.get_envs() {
-        shell.env(name, value.unwrap_or_default());
-    }
+    same_environment(&environment, &mut shell);
     // A user has asked for no machine, and gets for each box what fits it.
     shell.env_remove("A3S_BOX_VMM").env_remove("A3S_BOX_ACCEL").env_remove("A3S_BOX_KERNEL");
     let out = shell.output().unwrap();

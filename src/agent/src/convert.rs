@@ -1,7 +1,8 @@
 //! Between the shared types of `a3s-box-core` and the messages on the wire.
 
 use crate::proto::agent::{Exited, Start, TtySize as WireTty};
-use a3s_box_core::{ExecRequest, TtySize};
+use crate::proto::shim::NetworkCounters;
+use a3s_box_core::{ExecRequest, NetCounters, TtySize};
 use std::fmt;
 
 /// A message that no honest peer sends.
@@ -55,6 +56,22 @@ impl TryFrom<WireTty> for TtySize {
     fn try_from(size: WireTty) -> Result<Self, InvalidMessage> {
         let narrow = |n: u32| u16::try_from(n).map_err(|_| InvalidMessage("terminal size out of range"));
         Ok(Self { rows: narrow(size.rows)?, cols: narrow(size.cols)? })
+    }
+}
+
+impl From<NetCounters> for NetworkCounters {
+    fn from(counters: NetCounters) -> Self {
+        let NetCounters { sent, received, sent_frames, dropped_frames, open, allowed, refused, queries } =
+            counters;
+        Self { sent, received, sent_frames, dropped_frames, open, allowed, refused, queries }
+    }
+}
+
+impl From<NetworkCounters> for NetCounters {
+    fn from(counters: NetworkCounters) -> Self {
+        let NetworkCounters { sent, received, sent_frames, dropped_frames, open, allowed, refused, queries } =
+            counters;
+        Self { sent, received, sent_frames, dropped_frames, open, allowed, refused, queries }
     }
 }
 

@@ -14,13 +14,7 @@ const LONGEST: usize = 300;
 
 /// Prints `error` and gives the exit code for it.
 pub(crate) fn report(error: &BoxError) -> ExitCode {
-    let mut text = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let mut text = format!("error: {}", error.with_causes());
     if let Some(hint) = error.hint() {
         text.push_str("\nhint: ");
         text.push_str(hint);

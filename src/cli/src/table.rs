@@ -39,6 +39,13 @@ pub(crate) enum Fit {
     Whole,
 }
 
+impl Fit {
+    /// What `--no-trunc` asks for.
+    pub(crate) fn unless(no_trunc: bool) -> Self {
+        if no_trunc { Self::Whole } else { Self::Terminal }
+    }
+}
+
 /// Prints `rows` under `head`.
 pub(crate) fn print(head: &[&str], rows: &[Vec<String>], fit: Fit) -> io::Result<()> {
     let room = match fit {

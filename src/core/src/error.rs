@@ -81,6 +81,17 @@ impl BoxError {
         self.kind
     }
 
+    /// The failure with its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
     /// What to do next, where we know.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -82,10 +82,8 @@ impl Network {
         let neighbours = neighbours::Neighbours::join(&spec.networks)?;
         let (secrets, trust) = secret::Secrets::new(spec, values)?;
         let named = spec.resolvers.iter().any(|resolver| resolver.name.is_some());
-        let dns = match named.then(|| trust::Trust::read(&spec.authorities)?.client(&[b"dot"])) {
-            Some(tls) => dns::Dns::new(&spec.resolvers, &spec.hosts, Some(tls?)),
-            None => dns::Dns::new(&spec.resolvers, &spec.hosts, None),
-        };
+        let tls = named.then(|| trust::Trust::read(&spec.authorities)?.client(&[b"dot"])).transpose()?;
+        let dns = dns::Dns::new(&spec.resolvers, &spec.hosts, tls);
         let failed = |error: io::Error| BoxError::io("cannot start the box's network", error);
         let now = Instant::now();
         let audit = audit::Audit::open(log, id, now)

@@ -19,14 +19,25 @@ pub(crate) fn memory() -> Option<Bytes> {
 
 /// The process `pid`, if there is one that is not a zombie.
 pub(crate) fn process(pid: i32) -> Option<HostProcess> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // proc(5): the name, field 2, may hold anything, so fields are counted from the last parenthesis.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let stat = stat(pid)?;
+    let mut fields = stat.split_ascii_whitespace();
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }
     let start_time = fields.nth(18)?.parse().ok()?;
     Some(HostProcess { pid, start_time })
+}
+
+/// Whose child the process `pid` is.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the kernel tells of the process `pid`, from field 3 on.
+fn stat(pid: i32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc(5): the name, field 2, may hold anything, so fields are counted from the last parenthesis.
+    Some(stat.rsplit_once(')')?.1.to_owned())
 }
 
 /// This process.

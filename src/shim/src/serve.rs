@@ -8,8 +8,8 @@ use crate::output::Client;
 use a3s_box_agent::proto::agent::{ExecInput, SignalReply, SignalRequest, Start, exec_input};
 use a3s_box_agent::proto::shim::shim_server::{Shim, ShimServer};
 use a3s_box_agent::proto::shim::{
-    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, NetworkCounters, NetworkReply, NetworkRequest,
-    PauseReply, PauseRequest, StopRequest, UpdateReply, UpdateRequest, job_input, job_reply,
+    AttachEvent, End, EndReply, JobInput, JobReply, JobSignal, NetworkReply, NetworkRequest, PauseReply,
+    PauseRequest, StopRequest, UpdateReply, UpdateRequest, job_input, job_reply,
 };
 use a3s_box_agent::{MAX_MESSAGE, Window, serve_until};
 use a3s_box_core::{BoxName, ExitReason, RunPolicy};
@@ -180,16 +180,7 @@ impl Shim for Service {
     }
 
     async fn network(&self, _: Request<NetworkRequest>) -> Result<Response<NetworkReply>, Status> {
-        let counters = self.figures.read().map(|now| NetworkCounters {
-            sent: now.sent,
-            received: now.received,
-            sent_frames: now.sent_frames,
-            dropped_frames: now.dropped_frames,
-            open: now.open,
-            allowed: now.allowed,
-            refused: now.refused,
-            queries: now.queries,
-        });
+        let counters = self.figures.read().map(Into::into);
         Ok(Response::new(NetworkReply { counters }))
     }
 }

@@ -13,7 +13,7 @@ pub mod pty;
 pub mod puppet;
 mod registry;
 
-pub use command::{A3s, Out, Running};
+pub use command::{A3s, Out, Running, same_environment};
 pub use home::{Home, Kernel};
 pub use internet::{Internet, OTHER, SERVER, SERVER6};
 pub use registry::Registry;

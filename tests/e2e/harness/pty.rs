@@ -1,7 +1,6 @@
 //! A terminal with `a3s-box` on it: what a user types and sees.
 
-use super::command::same_environment;
-use super::{A3s, PATIENCE};
+use super::{A3s, PATIENCE, same_environment};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};

@@ -1,8 +1,7 @@
 //! The command line with many boxes in the state directory: what every command costs that starts nothing.
 
-use super::{median, report};
+use super::{Home, median, report};
 use crate::step::{quietly, step};
-use crate::{build, images};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::process::{Command, Stdio};
@@ -21,15 +20,8 @@ const COMMANDS: [(&[&str], u32); 6] = [
 ];
 
 pub(super) fn run(rounds: usize) -> Result<()> {
-    let programs = build::run_all()?;
-    let busybox = images::busybox()?;
-    let home = tempfile::tempdir()?;
-    let a3s = |args: &[&str]| {
-        let mut command = Command::new(programs.join("a3s-box"));
-        command.args(args).env("A3S_HOME", home.path());
-        command
-    };
-    quietly(a3s(&["load", "--tag", "busybox", "--input"]).arg(&busybox))?;
+    let home = Home::new()?;
+    let a3s = |args: &[&str]| home.a3s(args);
     step(&format!("{BOXES} boxes"), || {
         quietly(&mut a3s(&["create", "--name", "the-box", "busybox"]))?;
         (1..BOXES).try_for_each(|_| quietly(&mut a3s(&["create", "busybox"])).map(drop))

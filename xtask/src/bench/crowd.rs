@@ -1,9 +1,8 @@
 //! Many boxes, most of them created and some of them running: what a command costs for each, against what it costs for one
 //! box alone.
 
-use super::{median, ratio, report};
+use super::{Home, median, ratio, report};
 use crate::step::{quietly, step};
-use crate::{build, images};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 use std::process::Command;
@@ -17,15 +16,8 @@ const MOST: f64 = 2.0;
 const COMMANDS: [&str; 6] = ["create", "run -d", "ps -a", "inspect", "stop", "rm"];
 
 pub(super) fn run(rounds: usize) -> Result<()> {
-    let programs = build::run_all()?;
-    let busybox = images::busybox()?;
-    let home = tempfile::tempdir()?;
-    let a3s = |args: &[&str]| {
-        let mut command = Command::new(programs.join("a3s-box"));
-        command.args(args).env("A3S_HOME", home.path());
-        command
-    };
-    quietly(a3s(&["load", "--tag", "busybox", "--input"]).arg(&busybox))?;
+    let home = Home::new()?;
+    let a3s = |args: &[&str]| home.a3s(args);
     let (mut alone, mut among) =
         ([const { Vec::new() }; COMMANDS.len()], [const { Vec::new() }; COMMANDS.len()]);
     step(&format!("{rounds} rounds"), || {

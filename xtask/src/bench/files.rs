@@ -1,14 +1,14 @@
 //! Bind mounts: large and many files of the host's in a box, against the same on the box's own disk.
 
-use super::{median, ratio, report};
+use super::{Home, median, ratio, report};
+use crate::build;
 use crate::host::{Host, Pair};
 use crate::step::{quietly, step};
-use crate::{build, images};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// The large file, in MiB.
@@ -64,7 +64,7 @@ pub(super) fn run(rounds: usize, on: Option<&str>) -> Result<()> {
                     the box's own disk.\n"
         .to_owned();
     for pair in wanted {
-        body += &measure(pair, rounds, &programs, shared.path())?;
+        body += &measure(pair, rounds, shared.path())?;
     }
     report::write("Bind mounts", "cargo xtask bench files", &body)
 }
@@ -86,15 +86,13 @@ fn fill(shared: &Path) -> Result<()> {
     Ok(())
 }
 
-fn measure(pair: Pair, rounds: usize, programs: &Path, shared: &Path) -> Result<String> {
-    let home = tempfile::tempdir()?;
+fn measure(pair: Pair, rounds: usize, shared: &Path) -> Result<String> {
+    let home = Home::new()?;
     let a3s = |args: &[&str]| {
-        let mut command = Command::new(programs.join("a3s-box"));
-        command.args(args).env("A3S_HOME", home.path());
+        let mut command = home.a3s(args);
         pair.ask(&mut command);
         command
     };
-    quietly(a3s(&["load", "--tag", "busybox", "--input"]).arg(images::busybox()?))?;
     let mount = format!("{}:/mount", shared.display());
     let args = ["run", "-d", "--name", "f", "--memory", "1g", "-v", &mount, "busybox", "sleep", "100000"];
     quietly(&mut a3s(&args))?;

@@ -13,9 +13,14 @@ mod report;
 mod rootfs;
 mod work;
 
+use crate::step::quietly;
+use crate::{build, images};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
+use tempfile::TempDir;
 
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -93,6 +98,31 @@ impl Bench {
             What::Work { rounds } => work::run(rounds),
             What::Rootfs { rounds } => rootfs::run(rounds),
         }
+    }
+}
+
+/// A state directory of its own, and the programs that work on it.
+struct Home {
+    programs: PathBuf,
+    dir: TempDir,
+}
+
+impl Home {
+    /// One that holds the image `busybox`.
+    fn new() -> Result<Self> {
+        let home = Self { programs: build::run_all()?, dir: tempfile::tempdir()? };
+        quietly(home.a3s(&["load", "--tag", "busybox", "--input"]).arg(images::busybox()?))?;
+        Ok(home)
+    }
+
+    fn a3s(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.join("a3s-box"));
+        command.args(args).env("A3S_HOME", self.dir.path());
+        command
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Copies and logs: `cp` of a gibibyte against `cat` through `exec`, and the end of a log of a gibibyte.
 
-use super::{median, ratio, report};
+use super::{Home, median, ratio, report};
 use crate::step::{quietly, step};
-use crate::{build, images};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,15 +15,8 @@ const SHARE: f64 = 0.6;
 const TAIL: u32 = 20;
 
 pub(super) fn run(rounds: usize) -> Result<()> {
-    let programs = build::run_all()?;
-    let busybox = images::busybox()?;
-    let home = tempfile::tempdir()?;
-    let a3s = |args: &[&str]| {
-        let mut command = Command::new(programs.join("a3s-box"));
-        command.args(args).env("A3S_HOME", home.path());
-        command
-    };
-    quietly(a3s(&["load", "--tag", "busybox", "--input"]).arg(&busybox))?;
+    let home = Home::new()?;
+    let a3s = |args: &[&str]| home.a3s(args);
     quietly(&mut a3s(&["run", "-d", "--name", "w", "--memory", "4g", "busybox", "sleep", "100000"]))?;
     quietly(&mut a3s(&["exec", "w", "sh", "-c", "head -c 1073741824 /dev/zero | tr '\\0' x > /f"]))?;
     let file = home.path().join("f");

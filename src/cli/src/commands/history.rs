@@ -40,7 +40,7 @@ impl History {
             vec![layer_id, created, by, size, table::shorten(&step.comment, usize::MAX)]
         };
         let rows: Vec<_> = steps.iter().map(row).collect();
-        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        let fit = Fit::unless(self.no_trunc);
         table::print(&["LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &rows, fit)
             .map_err(|e| BoxError::io("cannot print", e))?;
         Ok(0)

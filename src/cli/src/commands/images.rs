@@ -62,7 +62,7 @@ impl Images {
             let usual = format!(
                 "{{{{.Repository}}}}\t{{{{.Tag}}}}\t{digest}{{{{.ID}}}}\t{{{{.CreatedOn}}}}\t{{{{.Size}}}}"
             );
-            let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+            let fit = Fit::unless(self.no_trunc);
             template::print(&self.format, &usual, HEADS, &rows, fit)?;
         }
         Ok(0)

@@ -84,9 +84,7 @@ impl Network {
                 engine.create_network(&name)?;
                 stream::line(name.as_str()).map(|()| 0)
             }
-            What::Ls { quiet, no_trunc, format } => {
-                list(engine, quiet, if no_trunc { Fit::Whole } else { Fit::Terminal }, &format)
-            }
+            What::Ls { quiet, no_trunc, format } => list(engine, quiet, Fit::unless(no_trunc), &format),
             What::Inspect { names } => inspect(engine, &names),
             What::Rm { names } => for_each(&names, async |name| engine.remove_network(&name.parse()?)).await,
             What::Connect { network, name } => engine.connect_network(&network, &name).map(|()| 0),

@@ -86,7 +86,7 @@ impl Ps {
             })
             .collect::<Result<Vec<_>>>()?;
         let usual = if self.size { &format!("{USUAL}\t{{{{.Size}}}}") } else { USUAL };
-        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        let fit = Fit::unless(self.no_trunc);
         template::print(&self.format, usual, HEADS, &rows, fit)?;
         Ok(0)
     }

@@ -93,7 +93,7 @@ impl Stats {
             // To the top, and nothing stays of the last look.
             stream::write(stream::Target::Stdout, b"\x1b[H\x1b[J")?;
         }
-        let fit = if self.no_trunc { Fit::Whole } else { Fit::Terminal };
+        let fit = Fit::unless(self.no_trunc);
         table::print(&head, &rows, fit).map_err(|e| BoxError::io("cannot print", e))
     }
 }

@@ -415,11 +415,16 @@ impl Flow {
         }
     }
 
+    /// What was decided on holds no more, for this reason.
+    pub(super) fn deny(&mut self, why: impl Into<String>) {
+        self.decision = Decision::deny(std::mem::take(&mut self.decision.rule), why);
+    }
+
     /// Gives the way to the host to whoever puts secrets in, and goes on to him.
     fn hand_over(&mut self, bound: Bound, station: &mut Station) -> Result<(), End> {
         if self.upload.is_going() {
             let why = "a request that may need secrets follows one to another host too closely";
-            self.decision = Decision::deny(std::mem::take(&mut self.decision.rule), why);
+            self.deny(why);
             return Err(End::Refused);
         }
         let failed = |error: std::io::Error| End::Host(Errno::from_io_error(&error).unwrap_or(Errno::IO));

@@ -187,11 +187,11 @@ impl Connections {
             Some(Over::Broken(error)) => End::Host(error),
             // What the box was told is still on its way through the flow.
             Some(Over::Ended(why)) => {
-                flow.decision = Decision::deny(std::mem::take(&mut flow.decision.rule), why);
+                flow.deny(why);
                 return;
             }
             Some(Over::Refused(why)) => {
-                flow.decision = Decision::deny(std::mem::take(&mut flow.decision.rule), why);
+                flow.deny(why);
                 End::Refused
             }
         };

@@ -93,16 +93,7 @@ impl Engine {
         let reply = tokio::time::timeout(PATIENCE, ask)
             .await
             .map_err(|_| BoxError::new(ErrorKind::Timeout, format!("{}: it does not answer", what())))??;
-        Ok(reply.into_inner().counters.map(|now| NetCounters {
-            sent: now.sent,
-            received: now.received,
-            sent_frames: now.sent_frames,
-            dropped_frames: now.dropped_frames,
-            open: now.open,
-            allowed: now.allowed,
-            refused: now.refused,
-            queries: now.queries,
-        }))
+        Ok(reply.into_inner().counters.map(Into::into))
     }
 }
 

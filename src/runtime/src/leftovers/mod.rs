@@ -165,7 +165,7 @@ pub(crate) fn remove(
                 let flags = rustix::mount::UnmountFlags::NOFOLLOW;
                 rustix::mount::unmount(path, flags).map_err(|e| io::Error::from(e).to_string())
             }
-            What::Box(record) => remove_box(record).map_err(|error| text(&error)),
+            What::Box(record) => remove_box(record).map_err(|error| error.with_causes()),
             What::Path(path) => remove_path(path).map_err(|e| e.to_string()),
             What::Stored(path) => {
                 // All of it goes at once, unless somebody has come who may need it.
@@ -208,18 +208,6 @@ fn images(home: &Home, state: &State) -> Result<Vec<Leftover>> {
         Leftover::path(LeftoverKind::Rootfs, path, "no image and no box uses it, and it is not whole")
     }));
     Ok(found)
-}
-
-/// An error with its causes, in one line.
-fn text(error: &BoxError) -> String {
-    use std::error::Error;
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What is mounted below `dir`, outer mounts first.

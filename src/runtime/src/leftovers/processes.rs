@@ -36,7 +36,7 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
         fs::canonicalize(&boxes).map_err(|e| BoxError::io(format!("cannot read {}", boxes.display()), e))?;
     let table = fs::read_dir("/proc").map_err(|e| BoxError::io("cannot read the process table", e))?;
     let pids = table.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, host::parent(pid)?))).collect();
     let workers: Vec<Worker> = all.iter().filter_map(|(pid, _)| worker(*pid, &boxes)).collect();
     let ours: HashSet<i32> = all.iter().map(|(pid, _)| *pid).filter(|pid| program(*pid).is_some()).collect();
     // One whose box is gone may still run the hooks that are to hear of it.
@@ -94,12 +94,6 @@ fn worker(pid: i32, boxes: &Path) -> Option<Worker> {
     };
     let process = host::process(pid)?;
     (folder.parent() == Some(boxes)).then_some(Worker { process, program, folder, deleted })
-}
-
-/// Whose child the process `pid` is.
-fn parent(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Bytes of memory that the process `pid` has for itself and shares.

@@ -15,17 +15,15 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// linux/kvm.h: `KVMIO`, in the second byte of a request.
 const KVM: u64 = 0xae00;
 
-/// Calls that are harmless whatever their arguments.
-const PLAIN: &[i64] = &[
-    // files that are open, and those that Landlock lets it open
+/// What the VMM and the file server both need, which is harmless whatever its arguments.
+const BOTH: &[i64] = &[
+    // files that are open
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_pread64,
-    libc::SYS_preadv,
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_pwrite64,
-    libc::SYS_pwritev,
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_newfstatat,
@@ -35,7 +33,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_fsync,
     libc::SYS_fdatasync,
     libc::SYS_fallocate,
-    libc::SYS_dup,
     libc::SYS_close,
     // memory
     libc::SYS_munmap,
@@ -58,10 +55,21 @@ const PLAIN: &[i64] = &[
     libc::SYS_getpid,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    libc::SYS_nanosleep,
-    libc::SYS_clock_nanosleep,
     libc::SYS_clock_gettime,
     libc::SYS_getrandom,
+    // sockets that are connected
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_shutdown,
+];
+
+/// What else the VMM needs.
+const VMM: &[i64] = &[
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_dup,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
     // events
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
@@ -75,11 +83,8 @@ const PLAIN: &[i64] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
-    libc::SYS_recvfrom,
     libc::SYS_recvmsg,
-    libc::SYS_sendto,
     libc::SYS_sendmsg,
-    libc::SYS_shutdown,
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
 ];
@@ -90,24 +95,9 @@ const OLD: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[i64] = &[];
 
-/// What the file server needs: what is open, names in folders that are open, memory, threads.
+/// What else the file server needs: names in folders that are open.
 const FILES: &[i64] = &[
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_pread64,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_pwrite64,
     libc::SYS_pwritev2,
-    libc::SYS_lseek,
-    libc::SYS_fstat,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    libc::SYS_fstatfs,
-    libc::SYS_fcntl,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_fallocate,
     libc::SYS_ftruncate,
     libc::SYS_getdents64,
     libc::SYS_openat,
@@ -124,31 +114,6 @@ const FILES: &[i64] = &[
     libc::SYS_setxattr,
     libc::SYS_listxattr,
     libc::SYS_removexattr,
-    libc::SYS_close,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_brk,
-    libc::SYS_clone3,
-    libc::SYS_futex,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sigaltstack,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_restart_syscall,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_gettid,
-    libc::SYS_getpid,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-    libc::SYS_clock_gettime,
-    libc::SYS_getrandom,
-    libc::SYS_recvfrom,
-    libc::SYS_sendto,
-    libc::SYS_shutdown,
     libc::SYS_umask,
     libc::SYS_geteuid,
     libc::SYS_getegid,
@@ -161,11 +126,7 @@ pub(super) fn restrict() -> Result<(), Error> {
 
 /// Leaves the calls that the file server needs.
 pub(super) fn restrict_files() -> Result<(), Error> {
-    let mut rules: Rules = FILES.iter().map(|call| (*call, Vec::new())).collect();
-    for (call, rule) in rules_of_memory_and_threads()? {
-        rules.insert(call, vec![rule]);
-    }
-    apply(rules)
+    apply(both(FILES.iter())?)
 }
 
 fn apply(rules: Rules) -> Result<(), Error> {
@@ -212,11 +173,8 @@ pub(super) fn for_program() -> Result<BpfProgram, Error> {
 }
 
 fn rules() -> Result<Rules, Error> {
-    let mut rules: Rules = PLAIN.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
+    let mut rules = both(VMM.iter().chain(OLD))?;
     let number = |value: i32| u64::from(value.unsigned_abs());
-    for (call, rule) in rules_of_memory_and_threads()? {
-        rules.insert(call, vec![rule]);
-    }
     rules.insert(libc::SYS_openat, vec![masked(2, number(libc::O_CREAT | libc::O_TRUNC), 0)?]);
     rules.insert(libc::SYS_socket, vec![equal(0, number(libc::AF_UNIX))?]);
     // KVM, and what asks whether a descriptor is a terminal or makes it not wait.
@@ -225,17 +183,19 @@ fn rules() -> Result<Rules, Error> {
     Ok(rules)
 }
 
-/// Memory is never made into code; threads, no processes.
-fn rules_of_memory_and_threads() -> Result<[(i64, SeccompRule); 5], Error> {
+/// [`BOTH`] and `more`; memory is never made into code, and there are threads, no processes.
+fn both<'a>(more: impl Iterator<Item = &'a i64>) -> Result<Rules, Error> {
+    let mut rules: Rules = BOTH.iter().chain(more).map(|call| (*call, Vec::new())).collect();
     let number = |value: i32| u64::from(value.unsigned_abs());
     let (exec, thread) = (number(libc::PROT_EXEC), number(libc::CLONE_THREAD));
-    Ok([
-        (libc::SYS_mmap, masked(2, exec, 0)?),
-        (libc::SYS_mprotect, masked(2, exec, 0)?),
-        (libc::SYS_clone, masked(0, thread, thread)?),
-        (libc::SYS_tgkill, equal(0, u64::from(std::process::id()))?),
-        (libc::SYS_prctl, equal(0, number(libc::PR_SET_NAME))?),
-    ])
+    rules.extend([
+        (libc::SYS_mmap, vec![masked(2, exec, 0)?]),
+        (libc::SYS_mprotect, vec![masked(2, exec, 0)?]),
+        (libc::SYS_clone, vec![masked(0, thread, thread)?]),
+        (libc::SYS_tgkill, vec![equal(0, u64::from(std::process::id()))?]),
+        (libc::SYS_prctl, vec![equal(0, number(libc::PR_SET_NAME))?]),
+    ]);
+    Ok(rules)
 }
 
 fn equal(argument: u8, value: u64) -> Result<SeccompRule, Error> {
