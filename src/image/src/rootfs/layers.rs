@@ -1,26 +1,19 @@
-//! Streams layers through three threads: one decompresses, one hashes, and the caller applies.
+//! Streams layers through two threads: one decompresses, the caller applies, and both hash.
 //!
-//! Decompression is the slowest of the three, so that a rootfs image is built at its speed. What is hashed is the
-//! unpacked layer, to hold it against its `diff_id`; or, of a blob that was found to unpack to that before, the blob,
-//! which is less.
+//! What is hashed is the unpacked layer, to hold it against its `diff_id`; or, of a blob that was found to unpack to
+//! that before, the blob, which is less.
 
+use super::relay::{CHUNK, Piece, Receiver, Relay, Sender};
 use crate::compression::Compression;
-use crate::digest::Hasher;
 use crate::manifest::Descriptor;
 use crate::{Digest, ImageError, Result};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// Small enough to stay in a core's cache while three threads touch it.
-const CHUNK: usize = 256 << 10;
-/// Chunks there are: enough to even out the threads' paces, 4 MiB in all.
-const CHUNKS: usize = 16;
 /// What a blob is known to unpack to: an extended attribute of its file.
 const UNPACKS_TO: &str = "user.a3s.diff-id";
 
@@ -54,60 +47,6 @@ impl Layer {
     }
 }
 
-/// A piece of a layer. Its memory is used again when nobody holds it any more: fresh memory costs more to
-/// touch than to fill.
-struct Chunk {
-    bytes: Vec<u8>,
-    length: usize,
-    free: Sender<Vec<u8>>,
-}
-
-impl Deref for Chunk {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // The decoder may have ended.
-        let _ = self.free.send(std::mem::take(&mut self.bytes));
-    }
-}
-
-/// The memory of chunks.
-struct Pool {
-    free: Sender<Vec<u8>>,
-    to_fill: Receiver<Vec<u8>>,
-}
-
-impl Pool {
-    fn new() -> Self {
-        let (free, to_fill) = channel();
-        for _ in 0..CHUNKS {
-            let _ = free.send(Vec::new());
-        }
-        Self { free, to_fill }
-    }
-
-    /// Memory for a chunk, when there is some.
-    fn take(&self) -> Vec<u8> {
-        // It never fails: `free` lives here.
-        let mut bytes = self.to_fill.recv().unwrap_or_default();
-        bytes.resize(CHUNK, 0);
-        bytes
-    }
-
-    fn chunk(&self, bytes: Vec<u8>, length: usize) -> Arc<Chunk> {
-        Arc::new(Chunk { bytes, length, free: self.free.clone() })
-    }
-}
-
-/// What consumers hear: a piece of a layer, or `None` at its end.
-type Piece = Option<Arc<Chunk>>;
-
 /// Opens a layer's blob.
 pub(crate) type Open<'a> = dyn Fn(&Layer) -> Result<Box<dyn Read + Send>> + Sync + 'a;
 
@@ -117,102 +56,86 @@ pub(super) fn stream(
     layers: &[Layer],
     open: &Open<'_>,
     limit: u64,
-    mut apply: impl FnMut(&Layer, &mut Unpacked) -> Result<()>,
+    mut apply: impl FnMut(&Layer, &mut Unpacked<'_>) -> Result<()>,
 ) -> Result<()> {
     let known: Vec<bool> = layers.iter().map(Layer::is_known).collect();
-    thread::scope(|scope| {
-        let (to_apply, pieces) = channel();
-        let (to_hash, hash_pieces) = channel();
-        let decoder = scope.spawn(|| {
-            let decoder = Decoder { open, known: &known, pool: Pool::new(), to_apply, to_hash };
-            decoder.run(layers, limit)
-        });
-        let hasher = scope.spawn(move || hash(&hash_pieces));
-        let mut unpacked = Unpacked { pieces, chunk: None, used: 0, ended: false };
+    let relay = Relay::new();
+    let (decoded, applied) = thread::scope(|scope| {
+        let sender = relay.sender();
+        let decoder = scope.spawn(|| decode(layers, &known, open, limit, sender));
+        let mut unpacked = Unpacked { relay: relay.receiver(), chunk: None, used: 0, ended: false };
         let applied = layers.iter().try_for_each(|layer| {
             unpacked.ended = false;
             apply(layer, &mut unpacked)
         });
-        // The decoder stops at its next chunk when nobody takes it any more.
+        // The decoder stops at its next chunk when nobody wants it any more.
         drop(unpacked);
-        let decoded = decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let digests = hasher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // A decoder's failure looks like a short layer to the others, so it is the one to report.
-        decoded?;
-        applied?;
-        for ((layer, known), digest) in layers.iter().zip(&known).zip(digests) {
-            let corrupt = |reason| Err(ImageError::corrupt(layer.name(), reason));
-            match known {
-                true if digest != layer.descriptor.digest => {
-                    return corrupt(format!("its blob's digest is {digest}"));
-                }
-                false if digest != layer.diff_id => return corrupt(format!("it unpacks to {digest}")),
-                _ => {}
+        (decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), applied)
+    });
+    // A decoder's failure looks like a short layer to the applier, so it is the one to report.
+    decoded?;
+    applied?;
+    for ((layer, known), digest) in layers.iter().zip(&known).zip(relay.digests()) {
+        let corrupt = |reason| Err(ImageError::corrupt(layer.name(), reason));
+        match known {
+            true if digest != layer.descriptor.digest => {
+                return corrupt(format!("its blob's digest is {digest}"));
             }
+            false if digest != layer.diff_id => return corrupt(format!("it unpacks to {digest}")),
+            _ => {}
         }
-        Ok(())
-    })
-}
-
-struct Decoder<'a> {
-    open: &'a Open<'a>,
-    /// Of each layer, whether it is known what its blob unpacks to.
-    known: &'a [bool],
-    pool: Pool,
-    to_apply: Sender<Piece>,
-    to_hash: Sender<Piece>,
-}
-
-impl Decoder<'_> {
-    fn run(self, layers: &[Layer], limit: u64) -> Result<()> {
-        let mut left = limit;
-        for (layer, known) in layers.iter().zip(self.known) {
-            let name = layer.name();
-            let failed = |e| ImageError::read(&name, e);
-            let compression = Compression::of_layer(&name, &layer.descriptor)?;
-            let blob = (self.open)(layer)?;
-            let to_hash = known.then(|| (Pool::new(), self.to_hash.clone()));
-            let mut blob = BufReader::with_capacity(CHUNK, Tap { blob, to_hash });
-            let mut source = compression.decode(&mut blob).map_err(failed)?;
-            loop {
-                let mut bytes = self.pool.take();
-                let length = fill(&mut *source, &mut bytes).map_err(failed)?;
-                let chunk = self.pool.chunk(bytes, length);
-                if length == 0 {
-                    break;
-                }
-                left = left
-                    .checked_sub(length as u64)
-                    .ok_or_else(|| ImageError::too_large(format!("the unpacked {name}"), limit))?;
-                let unheard = !known && self.to_hash.send(Some(Arc::clone(&chunk))).is_err();
-                if self.to_apply.send(Some(chunk)).is_err() || unheard {
-                    return Ok(());
-                }
-            }
-            drop(source);
-            // What lies behind the compressed data belongs to the blob, too.
-            io::copy(&mut blob, &mut io::sink()).map_err(failed)?;
-            let _ = (self.to_hash.send(None), self.to_apply.send(None));
-        }
-        Ok(())
     }
+    Ok(())
 }
 
-/// A blob that is hashed as it is read, where it is to be hashed.
-struct Tap {
+/// Decodes `layers`; of those that are `known`, the blob is to be hashed, of the others what it unpacks to.
+fn decode(layers: &[Layer], known: &[bool], open: &Open<'_>, limit: u64, relay: Sender<'_>) -> Result<()> {
+    let mut left = limit;
+    for (layer, known) in layers.iter().zip(known) {
+        let name = layer.name();
+        let failed = |e| ImageError::read(&name, e);
+        let compression = Compression::of_layer(&name, &layer.descriptor)?;
+        let blob = (open)(layer)?;
+        let to_hash = known.then_some(&relay);
+        let mut blob = BufReader::with_capacity(CHUNK, Tap { blob, to_hash });
+        let mut source = compression.decode(&mut blob).map_err(failed)?;
+        loop {
+            let Some(mut bytes) = relay.take() else { return Ok(()) };
+            let length = fill(&mut *source, &mut bytes).map_err(failed)?;
+            if length == 0 {
+                relay.give_back(bytes);
+                break;
+            }
+            left = left
+                .checked_sub(length as u64)
+                .ok_or_else(|| ImageError::too_large(format!("the unpacked {name}"), limit))?;
+            bytes.truncate(length);
+            relay.send(Some(Arc::new(bytes)), !known, true);
+        }
+        drop(source);
+        // What lies behind the compressed data belongs to the blob, too.
+        io::copy(&mut blob, &mut io::sink()).map_err(failed)?;
+        relay.send(None, true, true);
+    }
+    Ok(())
+}
+
+/// A blob that is hashed as it is read, if it is to be hashed.
+struct Tap<'a> {
     blob: Box<dyn Read + Send>,
-    to_hash: Option<(Pool, Sender<Piece>)>,
+    to_hash: Option<&'a Sender<'a>>,
 }
 
-impl Read for Tap {
+impl Read for Tap<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some((pool, to_hash)) = &self.to_hash else { return self.blob.read(buffer) };
         let most = buffer.len().min(CHUNK);
         let length = self.blob.read(&mut buffer[..most])?;
-        let mut bytes = pool.take();
-        bytes[..length].copy_from_slice(&buffer[..length]);
-        // Whoever hashes stops only when nothing of this is wanted any more.
-        let _ = to_hash.send(Some(pool.chunk(bytes, length)));
+        // If nothing more is wanted, nobody asks for the digest.
+        if let Some((relay, mut bytes)) = self.to_hash.and_then(|relay| Some((relay, relay.take()?))) {
+            bytes.truncate(length);
+            bytes.copy_from_slice(&buffer[..length]);
+            relay.send(Some(Arc::new(bytes)), true, false);
+        }
         Ok(length)
     }
 }
@@ -246,33 +169,20 @@ pub(super) fn open_stored(layer: &Layer) -> Result<Box<dyn Read + Send>> {
     Ok(Box::new(file))
 }
 
-fn hash(pieces: &Receiver<Piece>) -> Vec<Digest> {
-    let mut digests = Vec::new();
-    let mut hasher = Hasher::default();
-    for piece in pieces {
-        match piece {
-            Some(chunk) => hasher.update(&chunk),
-            None => digests.push(std::mem::take(&mut hasher).finish()),
-        }
-    }
-    digests
-}
-
 /// The unpacked bytes of one layer after the other.
-pub(super) struct Unpacked {
-    pieces: Receiver<Piece>,
+pub(super) struct Unpacked<'a> {
+    relay: Receiver<'a>,
     chunk: Piece,
     used: usize,
     ended: bool,
 }
 
-impl BufRead for Unpacked {
+impl BufRead for Unpacked<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.chunk.as_ref().map_or(0, |chunk| chunk.len()) && !self.ended {
-            // Given back before the wait, or the decoder might wait for it.
-            self.chunk = None;
+            let last = self.chunk.take();
             self.used = 0;
-            self.chunk = self.pieces.recv().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            self.chunk = self.relay.next(last).ok_or(io::ErrorKind::UnexpectedEof)?;
             self.ended = self.chunk.is_none();
         }
         Ok(self.chunk.as_ref().map_or(&[], |chunk| &chunk[self.used..]))
@@ -283,11 +193,9 @@ impl BufRead for Unpacked {
     }
 }
 
-impl Read for Unpacked {
+impl Read for Unpacked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let count = bytes.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&bytes[..count]);
+        let count = self.fill_buf()?.read(buffer)?;
         self.consume(count);
         Ok(count)
     }

@@ -7,6 +7,7 @@ mod apply;
 mod durable;
 mod erofs;
 mod layers;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod tree;
