@@ -35,6 +35,11 @@ impl Test {
             lints.args(["clippy", "--quiet", "-p", "a3s-box-shim", "--all-targets", "--", "-D", "warnings"]);
             run(lints.env("A3S_DEPS_STUB", "1"))
         })?;
+        step("the shim with libkrun for SEV-SNP", || {
+            let mut lints = cargo();
+            lints.args(["clippy", "--quiet", "-p", "a3s-box-shim", "--features", "tee-sev", "--all-targets"]);
+            run(lints.args(["--", "-D", "warnings"]))
+        })?;
         step("tests without VMs", || {
             run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "a3s-box-tests"]))
         })?;

@@ -12,6 +12,9 @@ pub struct HostProbe {
     pub kvm: KvmVerdict,
     /// The version of Landlock's interface; 0 where the host has none.
     pub landlock: u32,
+    /// Whether libkrun in the shim is the one for SEV-SNP guests.
+    #[serde(default)]
+    pub sev_snp: bool,
 }
 
 /// What a throw-away VM on `/dev/kvm` has shown.

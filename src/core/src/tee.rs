@@ -65,8 +65,10 @@ pub enum TeeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TeeGap {
-    /// The program cannot start confidential guests.
+    /// The shim was built without the libkrun that starts confidential guests.
     Build,
+    /// What libkrun boots in them does not speak with the shim.
+    Guest,
     /// The processor does not have SEV-SNP.
     Processor,
     /// It is of another generation, or of one that is not known.
@@ -87,7 +89,10 @@ pub enum TeeGap {
 impl fmt::Display for TeeGap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Build => f.write_str("this build cannot start them"),
+            Self::Build => f.write_str("a3s-box-shim was built without its feature tee-sev"),
+            Self::Guest => {
+                f.write_str("libkrun boots a kernel and an init of its own in them, which run no boxes yet")
+            }
             Self::Processor => f.write_str("the processor has no SEV-SNP (CPUID 0x8000001f)"),
             Self::Generation { wanted, found: Some(found) } => {
                 write!(f, "the processor is of generation {found}, not {wanted}")

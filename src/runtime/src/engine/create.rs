@@ -38,8 +38,9 @@ impl Engine {
     /// is left behind.
     pub fn create(&self, mut config: BoxConfig, name: Option<BoxName>) -> Result<BoxRecord> {
         config.validate()?;
-        config.tee.map_or(Ok(()), preflight::tee::require)?;
-        let machine = preflight::choose(&config, &Facts::gather(&self.home)?)?;
+        let facts = Facts::gather(&self.home)?;
+        config.tee.map_or(Ok(()), |tee| preflight::tee::require(tee, facts.sev_snp))?;
+        let machine = preflight::choose(&config, &facts)?;
         let store = self.store()?;
         let image = store.resolve(&config.image)?;
         for secret in &mut config.network.secrets {

@@ -78,7 +78,7 @@ impl Engine {
             krun: facts.krun,
             qemu: facts.qemu.and_then(|qemu| qemu.version()),
             landlock: facts.landlock,
-            tee: preflight::tee::report().err(),
+            tee: preflight::tee::report(facts.sev_snp).err(),
             boxes: state.records().len(),
             running,
             images: self.store()?.digests()?.len(),

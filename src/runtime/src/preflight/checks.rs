@@ -92,9 +92,12 @@ fn kvm(facts: &Facts) -> Check {
 fn krun(facts: &Facts) -> Check {
     match &facts.krun {
         Some(version) => Check::well("libkrun", version),
-        None => {
-            Check::not("libkrun", Health::Lacking, "not part of this build", "build without A3S_DEPS_STUB")
-        }
+        None => Check::not(
+            "libkrun",
+            Health::Lacking,
+            "not part of this build",
+            "build without A3S_DEPS_STUB and tee-sev",
+        ),
     }
 }
 

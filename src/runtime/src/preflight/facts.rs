@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) hvf: bool,
     /// The version of Landlock's interface; 0 where there is none.
     pub(crate) landlock: u32,
+    /// Whether libkrun in the shim is the one for SEV-SNP guests.
+    pub(crate) sev_snp: bool,
     /// The memory, where the host says how much.
     pub(crate) memory: Option<Bytes>,
     /// The flavours of the guest kernel that are installed.
@@ -49,6 +51,7 @@ impl Facts {
             kvm,
             hvf: cfg!(all(target_os = "macos", target_arch = "aarch64")),
             landlock: probe.landlock,
+            sev_snp: probe.sev_snp,
             memory: crate::host::memory(),
             kernels: [Kernel::Standard, Kernel::Cpl3].into_iter().filter(installed).collect(),
         })

@@ -10,6 +10,7 @@ fn host(kvm: KvmVerdict) -> Facts {
         kvm,
         hvf: false,
         landlock: 7,
+        sev_snp: false,
         memory: Some(Bytes::gib(8)),
         kernels: vec![Kernel::Standard, Kernel::Cpl3],
     }

@@ -110,7 +110,7 @@ fn run(shim: &Path) -> io::Result<HostProbe> {
 /// What is left to say of a host whose KVM does not come back.
 fn stuck() -> HostProbe {
     let reason = format!("a VM that counts to 10000 was not done after {} s", PATIENCE.tv_sec);
-    HostProbe { krun: None, kvm: KvmVerdict::Unusable(reason), landlock: 0 }
+    HostProbe { krun: None, kvm: KvmVerdict::Unusable(reason), landlock: 0, sev_snp: false }
 }
 
 #[cfg(test)]

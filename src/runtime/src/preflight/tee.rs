@@ -13,8 +13,10 @@ const LIBRARIES: &[&str] =
 /// What bears on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Facts {
-    /// Whether this build can start such a guest.
+    /// Whether the shim was built with the libkrun that starts such guests (its feature `tee-sev`).
     build: bool,
+    /// Whether what such a guest boots speaks with the shim.
+    guest: bool,
     /// Whether the processor has SEV-SNP.
     processor: bool,
     /// Its generation, where it is one that is known.
@@ -27,24 +29,28 @@ struct Facts {
     firmware: bool,
 }
 
-/// Refuses a box that is to be confidential as `wanted` says, where this host cannot make it so.
+/// Refuses a box that is to be confidential as `wanted` says, where this host cannot make it so. `build` tells whether
+/// the shim was built with the libkrun that starts such guests.
 ///
 /// # Errors
 /// All that is missing.
-pub(crate) fn require(wanted: TeeConfig) -> Result<(), TeeNotSupported> {
+pub(crate) fn require(wanted: TeeConfig, build: bool) -> Result<(), TeeNotSupported> {
     let TeeConfig::SevSnp(generation) = wanted;
-    judge(Some(generation), &gather())
+    judge(Some(generation), &gather(build))
 }
 
 /// Why no box can be confidential here; nothing where one can.
-pub(crate) fn report() -> Result<(), TeeNotSupported> {
-    judge(None, &gather())
+pub(crate) fn report(build: bool) -> Result<(), TeeNotSupported> {
+    judge(None, &gather(build))
 }
 
 fn judge(wanted: Option<SevSnpGeneration>, facts: &Facts) -> Result<(), TeeNotSupported> {
     let mut missing = Vec::new();
     if !facts.build {
         missing.push(TeeGap::Build);
+    }
+    if !facts.guest {
+        missing.push(TeeGap::Guest);
     }
     if !facts.processor {
         missing.push(TeeGap::Processor);
@@ -67,13 +73,14 @@ fn judge(wanted: Option<SevSnpGeneration>, facts: &Facts) -> Result<(), TeeNotSu
     if missing.is_empty() { Ok(()) } else { Err(TeeNotSupported { missing }) }
 }
 
-fn gather() -> Facts {
+fn gather(build: bool) -> Facts {
     let (processor, generation) = crate::sys::sev_snp()
         .map_or((false, None), |(family, model)| (true, SevSnpGeneration::of(family, model)));
     let device = File::options().read(true).write(true).open("/dev/sev");
     Facts {
-        // The shim has no way to them yet: libkrun's boots a kernel and an init of its own.
-        build: false,
+        build,
+        // libkrun takes no other kernel and initramfs for them than its firmware library's.
+        guest: false,
         processor,
         generation,
         parameter: std::fs::read_to_string("/sys/module/kvm_amd/parameters/sev_snp")
@@ -94,6 +101,7 @@ mod tests {
     fn able() -> Facts {
         Facts {
             build: true,
+            guest: true,
             processor: true,
             generation: Some(SevSnpGeneration::Milan),
             parameter: Some("Y".into()),
@@ -114,6 +122,7 @@ mod tests {
     fn a_host_that_has_nothing_is_told_of_everything() {
         let facts = Facts {
             build: false,
+            guest: false,
             processor: false,
             generation: None,
             parameter: None,
@@ -125,12 +134,22 @@ mod tests {
             missing,
             [
                 TeeGap::Build,
+                TeeGap::Guest,
                 TeeGap::Processor,
                 TeeGap::Kernel("not there".into()),
                 TeeGap::Device("there is none".into()),
                 TeeGap::Firmware,
             ]
         );
+    }
+
+    #[test]
+    fn no_build_starts_such_guests_yet_and_each_says_why() {
+        for build in [false, true] {
+            let missing = report(build).unwrap_err().missing;
+            assert_eq!(missing.contains(&TeeGap::Build), !build);
+            assert!(missing.contains(&TeeGap::Guest));
+        }
     }
 
     #[test]

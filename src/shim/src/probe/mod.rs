@@ -18,6 +18,7 @@ pub(crate) fn report() -> ExitCode {
         krun: vmm::krun::VERSION.map(str::to_owned),
         kvm: kvm::verdict(),
         landlock: sys::landlock_version(),
+        sev_snp: vmm::krun::has_sev_snp(),
     };
     match serde_json::to_string(&probe) {
         Ok(json) => {

@@ -28,6 +28,19 @@ use std::process::{Command, Stdio};
 /// The version of libkrun that this build holds.
 pub(crate) const VERSION: Option<&str> = if cfg!(krun) { Some("1.19.7") } else { None };
 
+/// Whether it is the libkrun that starts SEV-SNP guests, and no others. Nothing starts one yet: it boots what its firmware
+/// library holds, whose init speaks no protocol of ours.
+pub(crate) fn has_sev_snp() -> bool {
+    #[cfg(sev_snp)]
+    {
+        /// libkrun.h: `KRUN_FEATURE_AMD_SEV`.
+        const AMD_SEV: u64 = 7;
+        krun::krun_has_feature(AMD_SEV) == 1
+    }
+    #[cfg(not(sev_snp))]
+    false
+}
+
 /// The word that makes this program a VMM.
 pub(crate) const WORD: &str = "krun";
 
@@ -63,7 +76,7 @@ struct Guest {
 /// What keeps it from being started, ready for a user to read.
 pub(super) fn launch(spec: &ShimSpec, network: Option<OwnedFd>) -> Result<Machine, String> {
     if VERSION.is_none() {
-        return Err("this build of a3s-box-shim is without libkrun; use --vmm qemu".to_owned());
+        return Err("this build of a3s-box-shim is without libkrun for such boxes; use --vmm qemu".to_owned());
     }
     let initrd = cpio::initramfs(spec).map_err(|e| format!("cannot make the initramfs: {e}"))?;
     spawn(spec, initrd, network).map_err(|e| format!("cannot start the VMM: {e}"))
