@@ -65,7 +65,8 @@ impl Queue {
     fn rings(index: u32, size: u32) -> Rings {
         let descriptors = WORK + u64::from(index) * ROOM;
         let available = descriptors + 16 * u64::from(size);
-        Rings { size, descriptors, available, used: (available + 2 * PAGE - 1) & !(PAGE - 1) }
+        let end = available + 6 + 2 * u64::from(size);
+        Rings { size, descriptors, available, used: (end + PAGE - 1) & !(PAGE - 1) }
     }
 
     /// Memory of its own for buffers.

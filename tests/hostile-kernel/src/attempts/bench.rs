@@ -8,7 +8,7 @@ use crate::sys::{read, write};
 
 /// The most queues of a device that are tried: a console has dozens that are alike.
 const QUEUES: u32 = 6;
-/// What a status byte is before a device writes one.
+/// What the byte of status of a disk's request is before the disk writes it: the first of a queue's buffers.
 const UNWRITTEN: u8 = 0xee;
 
 /// A device, and the state that it was brought into.
@@ -68,7 +68,8 @@ impl Bench {
         self.queues.get_mut(index as usize)?.as_mut()
     }
 
-    /// Makes an attempt of one chain: `lay` puts it into the queue and tells its first descriptor.
+    /// Makes an attempt of one chain: `lay`, told where memory ends, puts it into the queue and tells its first
+    /// descriptor.
     pub(crate) fn attempt(
         &mut self,
         index: u32,
@@ -81,36 +82,15 @@ impl Bench {
         }
         let end = self.end;
         let Some(queue) = self.queue(index) else { return say("no such queue\n") };
+        let status = queue.buffers();
+        write(status, UNWRITTEN);
         let head = lay(queue, end);
         let came = queue.offer(head);
         self.say_what(&came);
-        self.mend(index, &came);
-        say("\n");
-    }
-
-    /// Makes an attempt of one chain whose last buffer is a byte of status.
-    pub(crate) fn attempt_for_status(
-        &mut self,
-        index: u32,
-        name: &str,
-        plan: &mut Plan,
-        lay: impl FnOnce(&Queue, u64) -> u16,
-    ) {
-        if !plan.comes_to(self.device, Some(index), name) {
-            return;
-        }
-        let Some(queue) = self.queue(index) else { return say("no such queue\n") };
-        let status = queue.buffers();
-        write(status, UNWRITTEN);
-        let head = lay(queue, status);
-        let came = queue.offer(head);
-        self.say_what(&came);
-        match read::<u8>(status) {
-            UNWRITTEN => {}
-            status => {
-                say(", status ");
-                say_number(status.into());
-            }
+        let status = read::<u8>(status);
+        if self.device.kind == Kind::Block && status != UNWRITTEN {
+            say(", status ");
+            say_number(status.into());
         }
         self.mend(index, &came);
         say("\n");

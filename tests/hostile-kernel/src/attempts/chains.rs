@@ -32,6 +32,7 @@ type Chain = (&'static str, u16, &'static [Link]);
 /// Where the tables of indirect descriptors are, in a buffer.
 const INNER: u64 = 64 << 10;
 const LOCAL_APIC: u64 = 0xfee0_0000;
+const IO_APIC: u64 = 0xfec0_0000;
 /// Nothing has ever been there.
 const HOLE: u64 = 0xe000_0000;
 const LAST: u16 = u16::MAX;
@@ -58,7 +59,9 @@ const CHAINS: &[Chain] = &[
     ("in the hole between memories, to write", 0, &[(There(HOLE), 512, WRITE, 0)]),
     ("of the device's own registers, to read", 0, &[(Device, 512, 0, 0)]),
     ("of the device's own registers, to write", 0, &[(Device, 512, WRITE, 0)]),
-    ("of the interrupt controller", 0, &[(There(LOCAL_APIC), 4096, WRITE, 0)]),
+    // What is written to the processor's own controller may be an order to begin anew.
+    ("of the processor's interrupt controller", 0, &[(There(LOCAL_APIC), 4096, 0, 0)]),
+    ("of the interrupt controller", 0, &[(There(IO_APIC), 4096, WRITE, 0)]),
     ("of its own descriptors", 0, &[(Table, 4096, WRITE, 0)]),
     ("of what was used", 0, &[(Used, 4096, WRITE, 0)]),
     ("that reads what it has written", 0, &[(Buffer, 64, WRITE | NEXT, 1), (Buffer, 64, 0, 0)]),

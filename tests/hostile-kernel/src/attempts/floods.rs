@@ -50,7 +50,7 @@ pub(crate) fn make(bench: &mut Bench, plan: &mut Plan) {
 /// Whether a device has nothing to do with such a chain: it would be waited for in vain.
 fn is_idle(kind: Kind, index: u32, flags: u16) -> bool {
     match kind {
-        Kind::Net | Kind::Vsock | Kind::Console => index % 2 == 0 || flags == WRITE,
+        Kind::Net | Kind::Vsock | Kind::Console => index.is_multiple_of(2) || flags == WRITE,
         Kind::Balloon => index != 4,
         Kind::Block | Kind::Random | Kind::Other => false,
     }

@@ -78,12 +78,12 @@ pub(crate) fn make(machine: &Machine, plan: &mut Plan) {
     for bench in benches.iter_mut().flatten().filter(|bench| machine.is_first(bench.device)) {
         floods::make(bench, plan);
     }
-    for bench in benches.iter_mut().flatten().filter(|bench| machine.is_first(bench.device)) {
-        registers::fail(bench.device, plan);
-    }
     for bench in benches.iter_mut().flatten().filter(|bench| bench.device.kind == Kind::Block) {
         if machine.is_first(bench.device) {
             rings::reset(bench, plan);
         }
+    }
+    for bench in benches.iter_mut().flatten().filter(|bench| machine.is_first(bench.device)) {
+        registers::fail(bench.device, plan);
     }
 }

@@ -10,8 +10,10 @@ const EDGES: &[u64] = &[0, 1, 2, 3, 7, 0x14, 0x3a, 0x3c, 0x3f, 0x5c, 0x60, 0x7f,
 const NUMBERS: &[u32] = &[0, 3, 64, 0xffff, 0x1_0000, 0x1_0008, 1 << 31, u32::MAX];
 const NOWHERE: &[u32] = &[64, 255, 1023, 1024, 0xffff, 0x1_0000, 1 << 31, u32::MAX];
 
-/// What is done with a device that was not started, by name.
-const ACTS: &[(&str, fn(&Device))] = &[
+/// What is done with a device that was not started, and what that is called.
+type Act = (&'static str, fn(&Device));
+
+const ACTS: &[Act] = &[
     ("registers read at every width", read_registers),
     ("registers written at wrong widths", write_registers),
     ("configuration read at every edge and width", read_configuration),
