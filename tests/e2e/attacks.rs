@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 /// What the shim may hold of memory, whatever a guest says.
-const MOST: u64 = 32 * MIB;
+pub const MOST: u64 = 32 * MIB;
 
 /// The rootfs images of a state directory, by content.
 fn rootfs(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
