@@ -95,7 +95,9 @@ fn listen(home: &Home, guest: &Path) -> Told {
         assert!(begin.elapsed() < SOON, "the stop took {:?}", begin.elapsed());
     }
     let out = run.wait();
-    assert_eq!(out.code, if end == End::Dead { 125 } else { 137 }, "{end:?}: {}", out.stderr);
+    // It failed, unless it was stopped before.
+    let stopped = end != End::Dead && out.code == 137;
+    assert!(stopped || out.code == 125, "{end:?}: {}", out.stderr);
     // The shim has read it to its end.
     let text = console();
     home.a3s(&["rm", "mallory"]).run().ok();
@@ -138,8 +140,10 @@ fn a_kernel_that_speaks_virtio_as_none_would_harms_its_own_machine_alone() {
             assert!(reason.len() < 8192, "an error of {} bytes", reason.len());
             writeln!(account, "  {}", reason.chars().take(300).collect::<String>()).unwrap();
         }
-        assert!(told.end != End::Fresh || told.text.lines().count() > 2, "never fresh enough: {name}");
-        from = if told.end == End::Fresh { last } else { last + 1 };
+        // An attempt whose name was cut off was not made: what ended the VMM is the one before.
+        let again = told.end == End::Fresh || !name.contains(": ");
+        assert!(!again || last > from || from == 0, "{:?} before anything was tried: {name}", told.end);
+        from = if again { last } else { last + 1 };
     }
     let [vmm, shim] = most.map(|most| most / MIB);
     println!("{account}the VMM held {vmm} MiB, the shim {shim} MiB");
