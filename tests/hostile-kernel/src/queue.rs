@@ -134,6 +134,12 @@ impl Queue {
         Came::Used(read(self.rings.used + 8 + 8 * slot))
     }
 
+    /// The same, so many times.
+    pub(crate) fn wait_long(&self, before: u16, times: u32) -> Came {
+        let mut waits = (0..times).map(|_| self.wait(before));
+        waits.find(|came| matches!(came, Came::Used(_))).unwrap_or(Came::Nothing)
+    }
+
     /// How many chains the device was through with, ever.
     pub(crate) fn used(&self) -> u16 {
         read(self.rings.used + 2)

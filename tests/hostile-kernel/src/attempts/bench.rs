@@ -8,6 +8,8 @@ use crate::sys::{read, write};
 
 /// The most queues of a device that are tried: a console has dozens that are alike.
 const QUEUES: u32 = 6;
+/// A patience that a busy host does not wear out.
+pub(crate) const LASTING: u32 = 1000;
 /// What the byte of status of a disk's request is before the disk writes it: the first of a queue's buffers.
 const UNWRITTEN: u8 = 0xee;
 
@@ -16,6 +18,8 @@ pub(crate) struct Bench {
     pub(crate) device: Device,
     /// Where memory ends.
     pub(crate) end: u64,
+    /// How often a device's patience is waited for: more than once where an answer is certain.
+    pub(crate) patience: u32,
     is_fresh: bool,
     /// Whether it may still be at work on something that it is never through with: one does not come back from a reset.
     is_stuck: bool,
@@ -24,7 +28,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(device: Device, end: u64) -> Self {
-        Self { device, end, is_fresh: true, is_stuck: false, queues: [None; QUEUES as usize] }
+        Self { device, end, patience: 1, is_fresh: true, is_stuck: false, queues: [None; QUEUES as usize] }
     }
 
     /// Those of its queues that are tried.
@@ -80,12 +84,14 @@ impl Bench {
         if !plan.comes_to(self.device, Some(index), name) {
             return;
         }
-        let end = self.end;
+        let (end, patience) = (self.end, self.patience);
         let Some(queue) = self.queue(index) else { return say("no such queue\n") };
         let status = queue.buffers();
         write(status, UNWRITTEN);
         let head = lay(queue, end);
-        let came = queue.offer(head);
+        let before = queue.used();
+        queue.push(head);
+        let came = queue.wait_long(before, patience);
         self.say_what(&came);
         let status = read::<u8>(status);
         if self.device.kind == Kind::Block && status != UNWRITTEN {

@@ -1,5 +1,6 @@
 //! Requests that a disk cannot serve, or must not.
 
+use super::bench::LASTING;
 use super::{Bench, Plan};
 use crate::queue::{Queue, WRITE};
 use crate::sys::write;
@@ -91,6 +92,7 @@ const REQUESTS: &[Request] = &[
 
 pub(crate) fn make(bench: &mut Bench, plan: &mut Plan) {
     for request in REQUESTS {
+        bench.patience = if request.0 == REQUESTS[0].0 { LASTING } else { 1 };
         bench.attempt(0, request.0, plan, |queue, _| lay(queue, request));
     }
 }

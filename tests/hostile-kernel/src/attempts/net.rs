@@ -1,5 +1,6 @@
 //! Frames that are none.
 
+use super::bench::LASTING;
 use super::{Bench, Plan};
 use crate::console::say;
 use crate::queue::{Came, WRITE};
@@ -63,6 +64,7 @@ const ROOMS: &[(&str, bool, u32, u16)] = &[
 
 pub(crate) fn make(bench: &mut Bench, plan: &mut Plan) {
     for (name, outside, length, flags) in ROOMS {
+        bench.patience = if *name == ROOMS[0].0 { LASTING } else { 1 };
         if plan.comes_to(bench.device, Some(RECEIVE), name) {
             receive(bench, *outside, *length, *flags);
             say("\n");
@@ -84,7 +86,7 @@ pub(crate) fn make(bench: &mut Bench, plan: &mut Plan) {
 
 /// Offers this room, and asks the gateway.
 fn receive(bench: &mut Bench, outside: bool, length: u32, flags: u16) {
-    let end = bench.end;
+    let (end, patience) = (bench.end, bench.patience);
     let Some(room) = bench.queue(RECEIVE) else { return };
     let at = if outside { end } else { room.buffers() };
     room.chain([(at, length, flags)].into_iter());
@@ -97,7 +99,7 @@ fn receive(bench: &mut Bench, outside: bool, length: u32, flags: u16) {
         question.chain([(at, HEADER + 60, 0)].into_iter());
         let _ = question.offer(0);
         if let Some(room) = bench.queue(RECEIVE) {
-            came = room.wait(before);
+            came = room.wait_long(before, patience);
         }
     }
     bench.say_what(&came);
