@@ -97,8 +97,13 @@ impl Figures {
             let time = median(times);
             format!("| {what} | {} | {:.2} | {most} |\n", ms(time), ratio(time, bare))
         };
+        let vmm = if pair.vmm == "krun" {
+            "libkrun, called by a program that does nothing else, with the same kernel and flags and"
+        } else {
+            "the same VMM, kernel and flags with"
+        };
         let mut table = format!(
-            "Medians of {}. The floor is the same VMM, kernel and flags with an init that says a word and resets.",
+            "Medians of {}. The floor is {vmm} an init that says a word and resets.",
             self.bare.len()
         );
         if pair.vmm == "qemu" {

@@ -2,7 +2,6 @@
 
 use crate::sys;
 use rustix::buffer::spare_capacity;
-use rustix::fs::OFlags;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -17,10 +16,9 @@ impl Stream {
     /// Takes `fd` and makes it non-blocking.
     ///
     /// # Errors
-    /// Those of fcntl(2) and epoll_ctl(2).
+    /// Those of ioctl(2) and epoll_ctl(2).
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        let flags = rustix::fs::fcntl_getfl(&fd)?;
-        rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self(sys::register(fd)?))
     }
 

@@ -20,7 +20,8 @@ pub(crate) enum Fork {
     Parent(Pid, OwnedFd),
 }
 
-/// As fork(2), with `namespaces` (`CLONE_NEW*`, and `CLONE_PARENT`) and, where given, in another cgroup.
+/// As fork(2), with `flags` (`CLONE_NEW*`, and `CLONE_PARENT`) and, where given, in another cgroup. The child has none of
+/// this process's signal handlers.
 ///
 /// # Errors
 /// Those of clone3(2); `ENOMEM` also where the PID namespace to be joined has ended.
@@ -33,8 +34,12 @@ pub(crate) fn fork(flags: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     args.pidfd = ptr::from_mut(&mut pidfd).expose_provenance() as u64;
     // The child of a sibling's ends as the sibling does; clone3 refuses to hear it twice.
     args.exit_signal = if flags & libc::CLONE_PARENT == 0 { unsigned(libc::SIGCHLD) } else { 0 };
+    // These do not fit libc's int.
+    const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    args.flags |= CLONE_CLEAR_SIGHAND;
     if let Some(cgroup) = cgroup {
-        args.flags |= 0x2_0000_0000; // CLONE_INTO_CGROUP, which does not fit libc's int
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = unsigned(cgroup.as_raw_fd());
     }
     // SAFETY: without CLONE_VM and without a stack this is fork(2): the child goes on in a copy of this memory.
@@ -73,13 +78,12 @@ pub(crate) fn unshare(flags: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::unshare(flags) }.into())
 }
 
-/// Gives every signal its default action and unblocks all: what a program may expect.
+/// Gives every signal its default action and unblocks all, in the child of a [`fork`]: what a program may expect.
 pub(crate) fn reset_signals() {
-    // SAFETY: default actions run no code of ours; the set is initialised before it is used.
+    // SAFETY: the default action runs no code of ours; the set is initialised before it is used.
     unsafe {
-        for number in 1..=64 {
-            libc::signal(number, libc::SIG_DFL);
-        }
+        // The fork took handlers away, but not that this one is ignored, by Rust's runtime.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut none: libc::sigset_t = zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());

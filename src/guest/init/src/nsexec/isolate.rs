@@ -102,7 +102,7 @@ fn first(task: Task<'_>, proc: &OwnedFd) -> ! {
                 Ok(setup::become_program(task.common, program, &stdio))
             })
         }
-        Ok((Fork::Parent(command, _), _)) => wait(command),
+        Ok((Fork::Parent(command, _), _)) => wait(command, task.common.bounds),
         Err(failure) => setup::finish(report, || Err(failure)),
     }
 }
@@ -114,11 +114,11 @@ fn own_id(proc: &OwnedFd) -> i32 {
 }
 
 /// Collects children until the command has ended, and ends as it did.
-fn wait(command: Pid) -> ! {
+fn wait(command: Pid, bounds: CapabilitySet) -> ! {
     // Nothing of init's stays open here, and nothing is left that it could be made to do.
     sys::close_from(0);
     let nobody = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
-    if caps::become_user(&nobody, CapabilitySet::empty()).is_err() {
+    if caps::become_user(&nobody, CapabilitySet::empty(), bounds).is_err() {
         sys::exit_now(126);
     }
     loop {

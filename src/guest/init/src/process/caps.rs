@@ -5,20 +5,26 @@ use super::user::User;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-/// Becomes `user` with no more than `allowed`. The kernel takes even that from whoever is not root.
-pub(crate) fn become_user(user: &User, allowed: CapabilitySet) -> Result<(), Failure> {
-    let failed = |what: &'static str| move |e: rustix::io::Errno| Failure::io(what, e);
+/// Takes all of `bounds` but what is `kept` from what this process, and those that it forks, can have by an exec.
+pub(crate) fn bound(bounds: CapabilitySet, kept: CapabilitySet) -> rustix::io::Result<()> {
     for number in 0..64 {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        if allowed.contains(capability) {
+        if kept.contains(capability) || !bounds.contains(capability) {
             continue;
         }
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // The first number that the kernel does not know.
             Err(rustix::io::Errno::INVAL) => break,
-            other => other.map_err(failed("cannot drop a capability"))?,
+            other => other?,
         }
     }
+    Ok(())
+}
+
+/// Becomes `user` with no more than `allowed`, out of `bounds`. The kernel takes even that from whoever is not root.
+pub(crate) fn become_user(user: &User, allowed: CapabilitySet, bounds: CapabilitySet) -> Result<(), Failure> {
+    let failed = |what: &'static str| move |e: rustix::io::Errno| Failure::io(what, e);
+    bound(bounds, allowed).map_err(failed("cannot drop a capability"))?;
     // Changing the user takes capabilities, which the second call gives up.
     let changing = allowed | CapabilitySet::SETUID | CapabilitySet::SETGID;
     set(changing).map_err(failed("cannot limit the capabilities"))?;

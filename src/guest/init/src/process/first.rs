@@ -13,8 +13,8 @@ use std::os::fd::OwnedFd;
 /// `struct signalfd_siginfo`, which begins with the signal's number.
 const SIGINFO: usize = size_of::<libc::signalfd_siginfo>();
 
-/// Forks, and comes back in the child alone.
-pub(super) fn remain() -> Result<(), Failure> {
+/// Forks, and comes back in the child alone. This process's capabilities are within `bounds`.
+pub(super) fn remain(bounds: CapabilitySet) -> Result<(), Failure> {
     let cannot = |e: std::io::Error| Failure::io("cannot start the box's first process", e);
     let signals = sys::signal_fd((1..=64).filter(|n| ![libc::SIGKILL, libc::SIGSTOP].contains(n)));
     let signals = signals.map_err(cannot)?;
@@ -23,11 +23,11 @@ pub(super) fn remain() -> Result<(), Failure> {
             sys::reset_signals();
             Ok(())
         }
-        Fork::Parent(command, pidfd) => attend(command, &pidfd, &signals),
+        Fork::Parent(command, pidfd) => attend(command, &pidfd, &signals, bounds),
     }
 }
 
-fn attend(command: Pid, pidfd: &OwnedFd, signals: &OwnedFd) -> ! {
+fn attend(command: Pid, pidfd: &OwnedFd, signals: &OwnedFd, bounds: CapabilitySet) -> ! {
     let alone = || -> rustix::io::Result<()> {
         rustix::fs::fcntl_setfl(signals, OFlags::empty())?;
         // Nothing of init's stays open here but these two.
@@ -38,7 +38,7 @@ fn attend(command: Pid, pidfd: &OwnedFd, signals: &OwnedFd) -> ! {
     sys::close_from(2);
     let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
     // Nothing is left that it could be made to do, but to signal the command, whoever that has become.
-    if prepared.is_err() || caps::become_user(&root, CapabilitySet::KILL).is_err() {
+    if prepared.is_err() || caps::become_user(&root, CapabilitySet::KILL, bounds).is_err() {
         sys::exit_now(126);
     }
     loop {

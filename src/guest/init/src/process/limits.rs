@@ -5,9 +5,9 @@ use a3s_box_core::{Limit, Ulimit};
 use rustix::process::{Resource, Rlimit};
 use std::collections::BTreeMap;
 
-/// Sets limits that programs expect, since what the kernel gives its first process is lower, and over them `ulimits`.
-pub(super) fn limit_resources(ulimits: &[Ulimit]) -> Result<(), Failure> {
-    let ours = [
+/// Sets limits that programs expect, since what the kernel gives its first process is lower. Children inherit them.
+pub(super) fn set_usual() -> rustix::io::Result<()> {
+    let usual = [
         (Resource::Nofile, Some(1024), Some(1 << 20)),
         (Resource::Nproc, None, None),
         (Resource::Sigpending, None, None),
@@ -15,9 +15,18 @@ pub(super) fn limit_resources(ulimits: &[Ulimit]) -> Result<(), Failure> {
         // Nobody asked for core files in a box.
         (Resource::Core, Some(0), None),
     ];
-    let asked = ulimits.iter().map(|ulimit| (resource(ulimit.limit), ulimit.soft, ulimit.hard));
-    for (resource, current, maximum) in ours.into_iter().chain(asked) {
-        rustix::process::setrlimit(resource, Rlimit { current, maximum })
+    for (resource, current, maximum) in usual {
+        rustix::process::setrlimit(resource, Rlimit { current, maximum })?;
+    }
+    Ok(())
+}
+
+/// Sets what a user has asked for in place of the usual limits.
+pub(super) fn limit_resources(ulimits: &[Ulimit]) -> Result<(), Failure> {
+    for ulimit in ulimits {
+        let resource = resource(ulimit.limit);
+        let limit = Rlimit { current: ulimit.soft, maximum: ulimit.hard };
+        rustix::process::setrlimit(resource, limit)
             .map_err(|e| Failure::io(format!("cannot set the limit {resource:?}"), e))?;
     }
     Ok(())

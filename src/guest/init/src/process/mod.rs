@@ -21,6 +21,7 @@ use crate::sys::{self, Fork};
 use a3s_box_core::{ExecRequest, GuestConfig};
 use failure::{Failure, Report};
 use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
 use setup::{Common, Place, Program};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -79,7 +80,12 @@ impl Container {
     pub(crate) fn start(parts: Parts, exec: ExecRequest) -> io::Result<(Self, Forked)> {
         let terminals = filesystems::new_terminals()?;
         let filter = seccomp::filter(!parts.guest.unconfined);
-        let common = Common { hostname: parts.hostname, filter, guest: parts.guest };
+        // What every process of the box would give up, and have set, is done once, here.
+        let bounds =
+            CapabilitySet::from_bits_retain(parts.guest.capabilities()) | setup::usual_capabilities();
+        caps::bound(CapabilitySet::from_bits_retain(u64::MAX), bounds)?;
+        limits::set_usual()?;
+        let common = Common { hostname: parts.hostname, filter, bounds, guest: parts.guest };
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let (root, volumes) = (parts.root.as_fd(), parts.volumes);
         let place = Place::New { root, terminals: terminals.as_fd(), mounts: &parts.mounts, volumes };

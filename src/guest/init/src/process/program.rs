@@ -25,13 +25,11 @@ pub(crate) fn execute(args: &[CString], env: &[CString]) -> Failure {
     let path = env::get(env, "PATH").unwrap_or_default();
     for folder in path.split(|b| *b == b':') {
         let Some(candidate) = join(folder, name) else { continue };
-        // A folder is no program; exec would call it "permission denied" and hide the real one's absence.
-        if Path::new(OsStr::from_bytes(candidate.as_bytes())).is_dir() {
-            continue;
-        }
         let error = sys::execve(&candidate, args, env);
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) if !exists(&candidate) => {}
+            // A folder is no program; what exec says of it would hide the real one's absence.
+            Some(libc::EACCES) if is_folder(&candidate) => {}
             // As execvp(3): a later folder may have one that may be executed.
             Some(libc::EACCES) => found = found.or(Some((candidate, error))),
             _ => return why(name, &candidate, &error, args, env),
@@ -52,6 +50,10 @@ fn join(folder: &[u8], name: &CStr) -> Option<CString> {
 
 fn exists(path: &CStr) -> bool {
     Path::new(OsStr::from_bytes(path.to_bytes())).symlink_metadata().is_ok()
+}
+
+fn is_folder(path: &CStr) -> bool {
+    Path::new(OsStr::from_bytes(path.to_bytes())).is_dir()
 }
 
 fn why(name: &CStr, path: &CStr, error: &Error, args: &[CString], env: &[CString]) -> Failure {

@@ -29,6 +29,8 @@ pub(crate) enum Place<'a> {
 pub(crate) struct Common {
     pub(crate) hostname: String,
     pub(crate) filter: Vec<sock_filter>,
+    /// What init has left its children of the capabilities that there are.
+    pub(crate) bounds: CapabilitySet,
     pub(crate) guest: GuestConfig,
 }
 
@@ -85,10 +87,15 @@ pub(crate) fn run(
     finish(report, || {
         enter(place, common, stdio, &program.cwd)?;
         if common.guest.init && matches!(place, Place::New { .. }) {
-            first::remain()?;
+            first::remain(common.bounds)?;
         }
         Ok(become_program(common, program, stdio))
     })
+}
+
+/// What root has in a box where nothing was said of it.
+pub(crate) fn usual_capabilities() -> CapabilitySet {
+    CapabilitySet::from_bits_retain(capabilities(&[], &[]))
 }
 
 /// Goes to `place` as the box's root, with what root may do there, and does `work` in place of a program. What that
@@ -108,11 +115,10 @@ pub(crate) fn errand(
         rustix::process::setsid().map_err(|e| Failure::io("cannot begin a session", e))?;
         stdio.take(&root)?;
         rustix::process::umask(Mode::empty());
-        limits::limit_resources(&[])?;
         sys::install_filter(&common.filter)
             .map_err(|e| Failure::io("cannot install the seccomp filter", e))?;
         // What was taken from the box's own root is not taken from the user who asks for this.
-        caps::become_user(&root, CapabilitySet::from_bits_retain(capabilities(&[], &[])))
+        caps::become_user(&root, usual_capabilities(), common.bounds)
     };
     run_errand(prepare(), report, work)
 }
@@ -129,8 +135,7 @@ pub(crate) fn outside_errand(
         std::fs::write("/proc/self/oom_score_adj", "0")
             .map_err(|e| Failure::io("cannot set oom_score_adj", e))?;
         let root = User { uid: 0, gid: 0, groups: Vec::new(), home: Vec::new() };
-        stdio.take(&root)?;
-        limits::limit_resources(&[])
+        stdio.take(&root)
     };
     run_errand(prepare(), report, work)
 }
@@ -227,7 +232,7 @@ pub(crate) fn become_program(common: &Common, program: Program, stdio: &Inner) -
         // Whoever may not gain privileges or is still privileged may install a filter; later nobody may.
         sys::install_filter(&common.filter)
             .map_err(|e| Failure::io("cannot install the seccomp filter", e))?;
-        caps::become_user(&user, capabilities)?;
+        caps::become_user(&user, capabilities, common.bounds)?;
         sys::close_on_exec_from(3).map_err(|e| Failure::io("cannot close descriptors", e))
     };
     match prepare() {

@@ -99,8 +99,11 @@ impl Inner {
         };
         match self {
             Self::Pipes { stdin, stdout, stderr } => {
-                for fd in stdin.iter().chain([stdout, stderr]) {
-                    own(fd, user.gid)?;
+                // They are root's already.
+                if (user.uid, user.gid) != (0, 0) {
+                    for fd in stdin.iter().chain([stdout, stderr]) {
+                        own(fd, user.gid)?;
+                    }
                 }
                 match stdin {
                     Some(stdin) => stdio(stdin, stdout, stderr),

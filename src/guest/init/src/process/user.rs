@@ -74,7 +74,7 @@ fn contents(path: &str, file: std::io::Result<File>) -> Result<Vec<u8>, Failure>
     if !meta.is_file() {
         return Err(Failure::setup(format!("the box's {path} is not a file")));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(MAX_FILE)).unwrap_or(0) + 1);
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(Failure::setup(format!("the box's {path} is longer than {} MiB", MAX_FILE >> 20)));

@@ -7,6 +7,8 @@ mod carry;
 mod child;
 #[cfg(krun)]
 mod ffi;
+#[cfg(all(krun, target_os = "linux"))]
+mod memory;
 mod vsock;
 
 pub(crate) use child::enter;
