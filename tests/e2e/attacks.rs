@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 /// What the shim may hold of memory, whatever a guest says.
-const MOST: u64 = 32 * MIB;
+pub const MOST: u64 = 32 * MIB;
 
 /// The rootfs images of a state directory, by content.
 fn rootfs(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
@@ -18,13 +18,13 @@ fn rootfs(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A box `mallory` among others: what is not its business is looked at before and after.
-struct Neighbourhood {
-    home: Home,
+pub struct Neighbourhood {
+    pub home: Home,
     rootfs: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Neighbourhood {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let home = Home::new();
         home.idle("neighbour");
         home.exec("neighbour", "echo mine > /mine");
@@ -70,7 +70,7 @@ impl Neighbourhood {
     }
 
     /// Nothing but `mallory` has come to harm, and it goes.
-    fn come_through(self) {
+    pub fn come_through(self) {
         assert_eq!(self.home.exec("neighbour", "cat /mine"), "mine");
         self.home.a3s(&["rm", "-f", "mallory"]).run().ok();
         assert_eq!(self.home.state("mallory"), None);

@@ -40,5 +40,7 @@ mod secrets;
 mod terminal;
 mod traffic;
 mod tree;
+#[cfg(target_arch = "x86_64")]
+mod virtio;
 mod volumes;
 mod websocket;

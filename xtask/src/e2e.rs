@@ -44,6 +44,7 @@ impl E2e {
             debian: images::debian()?,
             programs: build::run_all()?,
             attacker: step("the attacker", || guest::pack("a3s-box-attacker"))?,
+            hostile_kernel: step("the hostile kernel", guest::hostile_kernel)?,
         };
         let tests = program()?;
         for pair in self.pairs(&fixtures.programs)? {
@@ -108,6 +109,7 @@ pub(crate) fn tests(package: &str, name: &str) -> Result<PathBuf> {
 struct Fixtures {
     programs: PathBuf,
     attacker: PathBuf,
+    hostile_kernel: Option<PathBuf>,
     busybox: PathBuf,
     scratch: PathBuf,
     debian: PathBuf,
@@ -133,6 +135,11 @@ impl Fixtures {
         let lent = Self {
             programs: to.join("programs"),
             attacker: lend(&self.attacker, "attacker.cpio")?,
+            hostile_kernel: self
+                .hostile_kernel
+                .as_ref()
+                .map(|kernel| lend(kernel, "hostile-kernel"))
+                .transpose()?,
             busybox: lend(&self.busybox, "busybox")?,
             scratch: lend(&self.scratch, "scratch")?,
             debian: lend(&self.debian, "debian")?,
@@ -147,6 +154,7 @@ impl Fixtures {
         command.env("A3S_TEST_PROGRAMS", &self.programs);
         command.env("A3S_TEST_ATTACKER", &self.attacker);
         command.env("A3S_TEST_ATTACKER_PROGRAM", self.attacker.with_extension(""));
+        command.envs(self.hostile_kernel.iter().map(|kernel| ("A3S_TEST_HOSTILE_KERNEL", kernel)));
         command.env("A3S_TEST_BUSYBOX", &self.busybox).env("A3S_TEST_SCRATCH", &self.scratch);
         command.env("A3S_TEST_DEBIAN", &self.debian);
     }

@@ -13,6 +13,10 @@ use std::process::{Command, Stdio};
 const TARGET: &str =
     if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
 
+/// How a kernel is linked: to nothing, and where no machine's memory ends before.
+const KERNEL_FLAGS: &str = "-C relocation-model=static -C link-arg=-nostartfiles -C link-arg=-nostdlib \
+    -C link-arg=-static -C link-arg=-no-pie -C link-arg=-Wl,--image-base=0x1000000,-e,enter_64,--build-id=none";
+
 /// Builds the guest init and packs it. Where the initramfs is.
 pub(crate) fn initramfs() -> Result<PathBuf> {
     pack("a3s-box-guest-init")
@@ -41,4 +45,18 @@ pub(crate) fn pack(init: &str) -> Result<PathBuf> {
     anyhow::ensure!(output.status.success(), "cpio failed: {}", output.status);
     Scratch::write(&path, &output.stdout).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// Builds the kernel that is hostile to its machine. Where it is; none for machines that it does not know.
+pub(crate) fn hostile_kernel() -> Result<Option<PathBuf>> {
+    const PACKAGE: &str = "a3s-box-hostile-kernel";
+    if !cfg!(target_arch = "x86_64") {
+        eprintln!("    {PACKAGE} knows x86-64 machines alone: the tests with it are left out");
+        return Ok(None);
+    }
+    run(cargo()
+        .args(["build", "--quiet", "--profile", "guest", "-p", PACKAGE, "--features", "freestanding"])
+        .args(["--target", TARGET])
+        .env("RUSTFLAGS", KERNEL_FLAGS))?;
+    Ok(Some(places::target().join(TARGET).join("guest").join(PACKAGE)))
 }

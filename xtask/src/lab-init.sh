@@ -27,6 +27,7 @@ export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kv
 export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
 export A3S_TEST_DEBIAN=/lab/debian
 export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
+export A3S_TEST_HOSTILE_KERNEL=/lab/hostile-kernel
 mkdir "$A3S_HOME"
 [ ! -b /dev/vda ] || mount /dev/vda "$A3S_HOME"
 chown "$user" "$A3S_HOME"

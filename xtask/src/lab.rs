@@ -297,7 +297,8 @@ impl Tree {
         copy(&debian.with_extension("tar"), &self.root.join("lab/debian.tar"))?;
         let attacker = guest::pack("a3s-box-attacker")?;
         copy(&attacker, &self.root.join("lab/attacker.cpio"))?;
-        copy(&attacker.with_extension(""), &self.root.join("lab/attacker"))
+        copy(&attacker.with_extension(""), &self.root.join("lab/attacker"))?;
+        guest::hostile_kernel()?.map_or(Ok(()), |kernel| copy(&kernel, &self.root.join("lab/hostile-kernel")))
     }
 
     fn pack(&self, to: &Path) -> Result<()> {

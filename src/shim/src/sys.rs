@@ -43,6 +43,7 @@ pub(crate) fn confine(
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
     let files = program.and_then(|program| program.files.as_ref()).map(AsRawFd::as_raw_fd);
     let calls = program.map(|program| program.calls.clone());
+    let memory = program.map(|program| libc::rlimit { rlim_cur: program.memory, rlim_max: program.memory });
     let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let parent = std::process::id();
     // SAFETY: only async-signal-safe calls (signal-safety(7)), and nothing is allocated.
@@ -54,6 +55,11 @@ pub(crate) fn confine(
                 || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
                 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0
                 || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0
+            {
+                return Err(io::Error::last_os_error());
+            }
+            if let Some(memory) = &memory
+                && libc::setrlimit(libc::RLIMIT_DATA, memory) < 0
             {
                 return Err(io::Error::last_os_error());
             }

@@ -50,3 +50,10 @@ pub fn private_memory(pid: i32) -> Option<u64> {
     let kib = private.map(|line| line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap());
     Some(kib.sum::<u64>() << 10)
 }
+
+/// The most memory in bytes that a process has held at once, its own and what it shares; none once it is gone.
+pub fn most_memory(pid: i32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
+}

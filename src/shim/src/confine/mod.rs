@@ -7,7 +7,7 @@
 mod landlock;
 mod seccomp;
 
-use a3s_box_core::ShimSpec;
+use a3s_box_core::{Accel, ShimSpec};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::BpfProgram;
@@ -16,6 +16,15 @@ use std::path::Path;
 
 /// What a VMM may hold in memory beside the guest's own: a hostile guest must not make it take the host's.
 const OVERHEAD: u64 = 256 << 20;
+/// What emulation keeps of the guest's code once it is translated; more is translated again.
+pub(crate) const TRANSLATED: u64 = 256 << 20;
+/// What QEMU may map in memory beside the guest's own: most of it is the stacks of threads that wait for disks, 8 MiB
+/// for each of 64, of which little is ever used.
+const PROGRAM_OVERHEAD: u64 = 1 << 30;
+/// For each disk: a request has a stack of 1 MiB, and so many are under way at once.
+const PROGRAM_DISK: u64 = 256 << 20;
+/// For each vCPU: a thread.
+const PROGRAM_CPU: u64 = 16 << 20;
 /// A stream to the guest is a descriptor, and so is a device.
 const DESCRIPTORS: u64 = 512;
 /// An inode that a guest knows is a descriptor of the file server's, as far as the host allows.
@@ -83,6 +92,8 @@ pub(crate) struct Program {
     pub(crate) files: Option<OwnedFd>,
     /// The filter of its system calls.
     pub(crate) calls: BpfProgram,
+    /// The most memory of its own that it may map, in bytes; what shares that with files does not count.
+    pub(crate) memory: u64,
 }
 
 /// What keeps `program`, a VMM that is installed on the host, from all files but its own and those of the box of
@@ -94,7 +105,15 @@ pub(crate) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Program, St
     let files =
         landlock::for_program(program, spec).map_err(|e| format!("cannot confine the VMM's files: {e}"))?;
     let calls = seccomp::for_program().map_err(|e| format!("cannot confine the VMM's system calls: {e}"))?;
-    Ok(Program { files, calls })
+    Ok(Program { files, calls, memory: program_memory(spec) })
+}
+
+/// A hostile guest makes QEMU ask for any amount: it ends then, and the host goes on.
+fn program_memory(spec: &ShimSpec) -> u64 {
+    let disks = 1 + u64::from(spec.upper.is_some()) + spec.volumes.len() as u64;
+    let translated = if spec.accel == Accel::Tcg { TRANSLATED } else { 0 };
+    let beside = PROGRAM_OVERHEAD + disks * PROGRAM_DISK + u64::from(spec.cpus) * PROGRAM_CPU + translated;
+    (spec.memory.to_mib() << 20) + beside
 }
 
 fn limits(needs: &Needs<'_>) -> rustix::io::Result<()> {

@@ -41,7 +41,14 @@ impl Life {
                         Err(NotUp::Failed(code, message)) => break Err(end::start_failed(code, message)),
                         Err(NotUp::Broken(why)) => {
                             tracing::warn!(why, "the guest did not come up");
-                            let how = end_of(vmm).await.unwrap_or(why);
+                            let how = match end_of(vmm).await {
+                                Some(how) => how,
+                                None => {
+                                    // One that goes on has no last words.
+                                    vmm.kill().await;
+                                    why
+                                }
+                            };
                             let words = vmm.last_words().await;
                             break Err(end::vmm_ended(false, &how, &words, &vmm.console));
                         }

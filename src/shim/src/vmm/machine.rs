@@ -6,14 +6,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long the console and the messages of a VMM that ended may take to be read to their end.
 const DRAIN: Duration = Duration::from_secs(2);
-const MAX_STDERR: u64 = 64 << 10;
+/// How much of the beginning of what a VMM says is kept, and how much of its end.
+const MOST_WORDS: usize = 2 << 10;
 
 /// A running VMM. It is killed when this is dropped.
 pub(crate) struct Machine {
@@ -79,12 +80,39 @@ impl Machine {
     }
 }
 
-/// The first of what the VMM says on standard error; the rest is read and dropped.
-async fn read_stderr(mut from: ChildStderr) -> String {
-    let mut text = Vec::new();
-    drop((&mut from).take(MAX_STDERR).read_to_end(&mut text).await);
-    drop(tokio::io::copy(&mut from, &mut tokio::io::sink()).await);
+/// What the VMM says on standard error: its beginning and its end. A guest may have it say the same without an end.
+async fn read_stderr(mut from: impl AsyncRead + Unpin) -> String {
+    let (mut text, mut buffer) = (Vec::new(), vec![0; 4 * MOST_WORDS]);
+    let mut is_cut = false;
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        text.extend_from_slice(&buffer[..n]);
+        if text.len() > 2 * MOST_WORDS {
+            text.drain(MOST_WORDS..text.len() - MOST_WORDS);
+            is_cut = true;
+        }
+    }
+    if is_cut {
+        text.splice(MOST_WORDS..MOST_WORDS, *b"\n...\n");
+    }
     let lines: Vec<String> =
         text.split(|b| *b == b'\n').map(printable).filter(|line| !line.is_empty()).collect();
     lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_and_the_last_words_are_kept() {
+        assert_eq!(read_stderr(&b"one\n\ntwo\x1b\n"[..]).await, "one; two");
+        let mut flood = b"first\n".to_vec();
+        flood.resize(1 << 20, b'x');
+        flood.extend_from_slice(b"\nlast\n");
+        let words = read_stderr(&flood[..]).await;
+        assert!(
+            words.starts_with("first; xxx") && words.contains("xx; ...; xx") && words.ends_with("xx; last")
+        );
+        assert!(words.len() < 2 * MOST_WORDS + 20, "{} bytes", words.len());
+    }
 }

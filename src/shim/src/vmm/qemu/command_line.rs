@@ -1,6 +1,7 @@
 //! QEMU's command line for a box.
 
 use super::super::command_line::kernel;
+use crate::confine::TRANSLATED;
 use a3s_box_agent::AGENT_PORT_NAME;
 use a3s_box_core::{Accel, Kernel, ShimSpec, volume_serial};
 use std::ffi::OsString;
@@ -37,13 +38,14 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     add(&["-machine", machine(spec.accel)]);
-    add(&["-accel", accel(spec), "-cpu", cpu(spec)]);
+    add(&["-accel", &accel(spec), "-cpu", cpu(spec)]);
     add(&["-smp", &spec.cpus.to_string(), "-m", &format!("{}M", spec.memory.to_mib())]);
     add(&["-chardev", &format!("socket,id=qmp,fd={QMP_FD}"), "-mon", "chardev=qmp,mode=control"]);
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-device", "virtio-serial-device", "-chardev", &format!("socket,id=agent-socket,fd={AGENT_FD}")]);
     add(&["-device", &format!("virtserialport,id={PORT_ID},chardev=agent-socket,name={AGENT_PORT_NAME}")]);
-    add(&["-device", "virtio-rng-device"]);
+    // Left alone, it makes as many bytes at once as the guest asks for: gibibytes.
+    add(&["-device", "virtio-rng-device,max-bytes=65536,period=100"]);
     if let Some(network) = &spec.network {
         let (mac, mtu) = (network.addresses.mac.map(|b| format!("{b:02x}")).join(":"), network.addresses.mtu);
         let device = format!("virtio-net-device,netdev=network,mac={mac},host_mtu={mtu},{NETWORK_EXTRAS}");
@@ -82,12 +84,14 @@ fn machine(accel: Accel) -> &'static str {
     }
 }
 
-fn accel(spec: &ShimSpec) -> &'static str {
+fn accel(spec: &ShimSpec) -> String {
     match spec.accel {
-        Accel::Kvm => "kvm",
-        Accel::Hvf => "hvf",
-        Accel::Tcg if spec.cpus > 1 => "tcg,thread=multi",
-        Accel::Tcg => "tcg",
+        Accel::Kvm => "kvm".to_owned(),
+        Accel::Hvf => "hvf".to_owned(),
+        Accel::Tcg => {
+            let thread = if spec.cpus > 1 { ",thread=multi" } else { "" };
+            format!("tcg{thread},tb-size={}", TRANSLATED >> 20)
+        }
     }
 }
 

@@ -52,7 +52,7 @@ fn the_guest_gets_what_is_named_and_nothing_else() {
         "-nodefaults -no-user-config -display none -no-reboot",
         "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-smp 2 -m 512M",
-        "-accel tcg,thread=multi",
+        "-accel tcg,thread=multi,tb-size=256",
         "-kernel /k/vmlinux -initrd /k/initramfs.cpio",
         "readonly=on,file.locking=off,cache=writeback,file=/r/a,,b.erofs -device virtio-blk-device,drive=rootfs,serial=rootfs",
         "file=/b/upper.ext4 -device virtio-blk-device,drive=upper,serial=upper",
@@ -67,7 +67,7 @@ fn the_guest_gets_what_is_named_and_nothing_else() {
 fn a_box_without_a_disk_has_one_drive() {
     let line = joined(&ShimSpec { upper: None, cpus: 1, ..spec() });
     assert_eq!(line.matches("-drive").count(), 1);
-    assert!(line.contains("-accel tcg "));
+    assert!(line.contains("-accel tcg,tb-size=256 "));
 }
 
 #[test]
