@@ -1,6 +1,6 @@
 //! A command of `a3s-box`, run to its end or left running, never longer than the deadline.
 
-use super::{PATIENCE, given};
+use super::{PATIENCE, TIMES, given};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -49,7 +49,13 @@ impl Out {
 impl A3s {
     pub fn new(home: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(given("A3S_TEST_PROGRAMS").join("a3s-box"));
-        command.args(args).env("A3S_HOME", home);
+        match args {
+            [verb @ ("run" | "create"), rest @ ..] if *TIMES > 1 && !rest.contains(&"--boot-timeout") => {
+                command.args([*verb, &format!("--boot-timeout={}", 30 * *TIMES)]).args(rest)
+            }
+            _ => command.args(args),
+        };
+        command.env("A3S_HOME", home);
         // What else decides of colours: a test says it itself.
         for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
@@ -172,8 +178,8 @@ impl Running {
             let _ = done.send(());
             bytes
         });
-        let deadline = Instant::now() + PATIENCE;
-        let in_time = finished.recv_timeout(PATIENCE).is_ok();
+        let deadline = Instant::now() + *PATIENCE;
+        let in_time = finished.recv_timeout(*PATIENCE).is_ok();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -181,7 +187,7 @@ impl Running {
             if !in_time || Instant::now() > deadline {
                 self.kill();
                 let stderr = self.stderr.take().unwrap().join().unwrap();
-                panic!("the command did not end within {PATIENCE:?}; it said: {stderr}");
+                panic!("the command did not end within {:?}; it said: {stderr}", *PATIENCE);
             }
             std::thread::sleep(Duration::from_millis(2));
         };
