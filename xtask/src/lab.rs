@@ -97,12 +97,18 @@ pub(crate) struct KvmLab {
     command: Vec<String>,
 }
 
-/// What is tested in the lab each time: a box's life, its commands, its terminal, the end of its VMM, on libkrun and QEMU;
-/// and a box's network on bad lines, which its kernel can make.
-const TESTS: &str = "e2e --test-threads=1 lifecycle::a_box_is_created kills::the_vmm_is_killed_while_running \
-                     exec::exit_codes terminal::a_shell && \
-                     A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes && \
-                     A3S_TEST_NETEM=1 net what_netem_does_is_mended";
+/// What is tested in the lab each time, on every VMM: a box's life and end, two at once, their output and signals, further
+/// commands, terminals, and `kill -9` of each process.
+const TESTS: &[&str] = &[
+    "lifecycle::a_box_is_created",
+    "lifecycle::signals_reach",
+    "lifecycle::two_boxes",
+    "exec::exit_codes",
+    "terminal::a_shell",
+    "killed_while_running",
+];
+/// A box's network on bad lines, which the lab's kernel can make.
+const BAD_LINES: &str = "A3S_TEST_NETEM=1 net what_netem_does_is_mended || exit";
 
 /// What a reboot of the host does to boxes: the machine that ran the first of these loses its power with boxes running,
 /// and the second runs in a new one with the same disk.
@@ -112,23 +118,15 @@ const DISK_SIZE: u64 = 2 << 30;
 
 /// Runs the tests that are run each time, as an ordinary user.
 pub(crate) fn test() -> Result<()> {
-    in_a_lab(TESTS, None)?;
-    let work = tempfile::tempdir()?;
-    let disk = Some(work.path().join("disk"));
-    in_a_lab(BEFORE_REBOOT, disk.clone())?;
-    in_a_lab(AFTER_REBOOT, disk)
-}
-
-fn in_a_lab(command: &str, disk: Option<PathBuf>) -> Result<()> {
-    let lab = KvmLab { user: true, disk, suite: None, command: Vec::new() };
-    for _ in 0..MACHINES {
-        match lab.boot(command, TESTS_TAKE)?.0 {
-            End::Code(0) => return Ok(()),
-            End::Code(code) => bail!("tests failed in the KVM lab, with exit code {code}"),
-            End::Hung => println!("    the lab's machine itself hangs: once more in a new one"),
-        }
+    let words = TESTS.iter().map(|&test| test.to_owned()).collect();
+    let lab = KvmLab { user: true, disk: None, suite: None, command: words };
+    for vmm in ["krun", "qemu"] {
+        ensure!(lab.suite(vmm)? == 0, "tests failed in the KVM lab on {vmm}/kvm");
     }
-    bail!("the lab's machine hung {MACHINES} times")
+    let work = tempfile::tempdir()?;
+    let lab = KvmLab { disk: Some(work.path().join("disk")), command: Vec::new(), ..lab };
+    lab.insist(&format!("{BAD_LINES}\n{BEFORE_REBOOT}"))?;
+    lab.insist(AFTER_REBOOT)
 }
 
 /// How the lab's machine ended.
@@ -151,6 +149,18 @@ impl KvmLab {
                 bail!("the lab's machine itself hangs, not the command: it may go well when run again")
             }
         }
+    }
+
+    /// Runs `command` to its success, in another machine where one hangs.
+    fn insist(&self, command: &str) -> Result<()> {
+        for _ in 0..MACHINES {
+            match self.boot(command, TESTS_TAKE)?.0 {
+                End::Code(0) => return Ok(()),
+                End::Code(code) => bail!("tests failed in the KVM lab, with exit code {code}"),
+                End::Hung => println!("    the lab's machine itself hangs: once more in a new one"),
+            }
+        }
+        bail!("the lab's machine hung {MACHINES} times")
     }
 
     /// Runs `command` in a new machine. How that ended, and what the machine told of it on the way.
