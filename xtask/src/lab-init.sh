@@ -26,7 +26,9 @@ chmod -R a+rX /lab
 chmod 1777 /lab
 export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kvm A3S_BOX_KERNEL=standard
 export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
-export A3S_TEST_DEBIAN=/lab/debian A3S_TEST_PATIENCE=4
+export A3S_TEST_DEBIAN=/lab/debian
+# It is slow, and a virtual processor of its own may stand still for half a minute.
+export A3S_BOX_BOOT_TIMEOUT=120 A3S_TEST_PATIENCE=4
 export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
 mkdir "$A3S_HOME"
 [ ! -b /dev/vda ] || mount /dev/vda "$A3S_HOME"

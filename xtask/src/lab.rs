@@ -39,6 +39,7 @@ const MODULES: &[&str] = &[
 const PROGRAMS: &[&str] = &[
     "/bin/dash",
     "/bin/bash",
+    "/bin/cp",
     "/bin/grep",
     "/usr/bin/find",
     "/usr/bin/cpio",
@@ -60,9 +61,11 @@ const PROGRAMS: &[&str] = &[
     "/sbin/tc",
     "/bin/ping",
     "/usr/bin/timeout",
+    "/usr/bin/truncate",
 ];
 /// What those need beside themselves.
-const FOLDERS: &[&str] = &["/usr/share/qemu", "/usr/share/seabios", "/usr/share/fish"];
+const FOLDERS: &[&str] =
+    &["/usr/share/qemu", "/usr/share/seabios", "/usr/share/fish", "/usr/lib/x86_64-linux-gnu/zsh"];
 /// The most that CMD may take, and the most that the tests may take which are run each time.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const TESTS_TAKE: Duration = Duration::from_secs(900);

@@ -1,6 +1,6 @@
 //! A command of `a3s-box`, run to its end or left running, never longer than the deadline.
 
-use super::{PATIENCE, TIMES, given};
+use super::{PATIENCE, given};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -49,13 +49,7 @@ impl Out {
 impl A3s {
     pub fn new(home: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(given("A3S_TEST_PROGRAMS").join("a3s-box"));
-        match args {
-            [verb @ ("run" | "create"), rest @ ..] if *TIMES > 1 && !rest.contains(&"--boot-timeout") => {
-                command.args([*verb, &format!("--boot-timeout={}", 30 * *TIMES)]).args(rest)
-            }
-            _ => command.args(args),
-        };
-        command.env("A3S_HOME", home);
+        command.args(args).env("A3S_HOME", home);
         // What else decides of colours: a test says it itself.
         for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
