@@ -1,14 +1,13 @@
 //! What the VMM's process may do on the host while it runs a guest, tried from inside it.
 #![cfg(target_arch = "x86_64")]
 
-use crate::harness::Home;
 use crate::harness::puppet::{Came, Puppet};
+use crate::harness::{Home, not_here};
 
 #[test]
 fn a_vmm_that_was_taken_over_gets_nowhere() {
     if !rustix::process::geteuid().is_root() {
-        // Nobody else may take hold of a process that has given up being looked into.
-        return;
+        return not_here("root alone may take hold of a process that has given up being looked into");
     }
     let home = Home::new();
     home.idle("c");

@@ -5,7 +5,7 @@
 //! `A3S_TEST_STEPS` is how many steps there are; a failure prints the least sequence that fails, and `A3S_TEST_SEED` takes
 //! the seed that it prints.
 
-use crate::harness::{Home, Running, eventually};
+use crate::harness::{Home, Running, TIMES, eventually};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestCaseResult, TestError, TestRunner};
 use rustix::process::{Pid, Signal, kill_process};
@@ -329,7 +329,7 @@ impl World {
     /// Whether what `ps -a` says is so.
     fn agree(&self) -> TestCaseResult {
         // The end of a killed process is noticed a moment later.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20) * *TIMES;
         while let Some(why) = self.disagreement() {
             if Instant::now() > deadline {
                 return Err(fail(why));

@@ -1,6 +1,6 @@
 //! What agents do on the network: install packages, clone repositories, move large files, hold many connections.
 
-use crate::harness::{Home, PATIENCE, eventually, private_memory};
+use crate::harness::{Home, PATIENCE, TIMES, eventually, not_here, private_memory};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -43,8 +43,8 @@ fn accept(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).unwrap();
     let (stream, _) = eventually("a connection", || listener.accept().ok());
     stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(*PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(*PATIENCE)).unwrap();
     stream
 }
 
@@ -65,11 +65,20 @@ impl Noise {
 
 /// Whether the boxes' processors are emulated: a guest then does less in the same time.
 fn emulated() -> bool {
-    std::env::var("A3S_BOX_ACCEL").is_ok_and(|accel| accel == "tcg")
+    *TIMES > 1 || std::env::var("A3S_BOX_ACCEL").is_ok_and(|accel| accel == "tcg")
+}
+
+/// Whether the host itself reaches any other.
+fn has_a_way_out() -> bool {
+    let routes = fs::read_to_string("/proc/net/route").unwrap();
+    routes.lines().any(|line| line.split_whitespace().nth(1) == Some("00000000"))
 }
 
 #[test]
 fn packages_are_installed_and_a_repository_is_cloned() {
+    if !has_a_way_out() {
+        return not_here("this host has no route to any repository of packages");
+    }
     let home = Home::empty();
     home.load("A3S_TEST_DEBIAN", "debian");
     let work = home.path().join("work");

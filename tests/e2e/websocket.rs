@@ -56,7 +56,7 @@ fn serve(lasts: Duration) -> (u16, std::thread::JoinHandle<u64>) {
     let port = listener.local_addr().unwrap().port();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(*PATIENCE)).unwrap();
         assert!(head(&mut stream).contains(&format!("Sec-WebSocket-Key: {KEY}\r\n")));
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"

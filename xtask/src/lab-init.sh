@@ -6,6 +6,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
+ln -s /proc/self/fd /dev/fd
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=1777 shm /dev/shm
@@ -17,7 +18,7 @@ alive=$!
 for module in /lab/modules/*; do insmod "$module"; done
 chgrp kvm /dev/kvm
 chmod 660 /dev/kvm
-chmod 666 /dev/net/tun
+chmod 666 /dev/net/tun /dev/ttyS1
 user=$(cat /lab/user)
 [ "$user" = root ] || export HOME=/home/lab
 chown -R lab:lab /home/lab
@@ -26,6 +27,8 @@ chmod 1777 /lab
 export A3S_HOME="$HOME/.a3s" A3S_BOX_VMM="${A3S_BOX_VMM:-krun}" A3S_BOX_ACCEL=kvm A3S_BOX_KERNEL=standard
 export A3S_TEST_PROGRAMS=/lab A3S_TEST_BUSYBOX=/lab/busybox A3S_TEST_SCRATCH=/lab/scratch
 export A3S_TEST_DEBIAN=/lab/debian
+# It is slow, and a virtual processor of its own may stand still for half a minute.
+export A3S_BOX_BOOT_TIMEOUT=120 A3S_TEST_PATIENCE=4
 export A3S_TEST_ATTACKER=/lab/attacker.cpio A3S_TEST_ATTACKER_PROGRAM=/lab/attacker
 export A3S_TEST_HOSTILE_KERNEL=/lab/hostile-kernel
 mkdir "$A3S_HOME"

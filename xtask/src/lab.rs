@@ -5,6 +5,8 @@
 //! they need, taken from this machine with the libraries that they are linked to. It is some twenty times slower than
 //! hardware: its times mean nothing, its behaviour does.
 
+mod suite;
+
 use crate::step::{copy_tree, quietly, step};
 use crate::{build, e2e, guest, images, packages, places};
 use anyhow::{Context, Result, bail, ensure};
@@ -36,6 +38,13 @@ const MODULES: &[&str] = &[
 /// What of this machine the tests and the programs run.
 const PROGRAMS: &[&str] = &[
     "/bin/dash",
+    "/bin/bash",
+    "/bin/cp",
+    "/bin/grep",
+    "/usr/bin/find",
+    "/usr/bin/cpio",
+    "/usr/bin/fish",
+    "/usr/bin/zsh",
     "/usr/bin/qemu-system-x86_64",
     "/sbin/mkfs.ext4",
     "/usr/bin/setsid",
@@ -52,7 +61,11 @@ const PROGRAMS: &[&str] = &[
     "/sbin/tc",
     "/bin/ping",
     "/usr/bin/timeout",
+    "/usr/bin/truncate",
 ];
+/// What those need beside themselves.
+const FOLDERS: &[&str] =
+    &["/usr/share/qemu", "/usr/share/seabios", "/usr/share/fish", "/usr/lib/x86_64-linux-gnu/zsh"];
 /// The most that CMD may take, and the most that the tests may take which are run each time.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const TESTS_TAKE: Duration = Duration::from_secs(900);
@@ -74,17 +87,31 @@ pub(crate) struct KvmLab {
     /// A disk that holds A3S_HOME and outlives the machine, as at a reboot; it is made where it is missing
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
+    /// The end-to-end tests on this VMM, in as many machines as it takes; CMD is words of which their names hold one
+    #[arg(long, value_name = "VMM", value_parser = ["krun", "qemu"])]
+    suite: Option<String>,
     /// The command, for a shell
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required_unless_present = "suite",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     command: Vec<String>,
 }
 
-/// What is tested in the lab each time: a box's life, its commands, its terminal, the end of its VMM, on libkrun and QEMU;
-/// and a box's network on bad lines, which its kernel can make.
-const TESTS: &str = "e2e --test-threads=1 lifecycle::a_box_is_created kills::the_vmm_is_killed_while_running \
-                     exec::exit_codes terminal::a_shell && \
-                     A3S_BOX_VMM=qemu e2e --test-threads=1 lifecycle::a_box_is_created exec::exit_codes && \
-                     A3S_TEST_NETEM=1 net what_netem_does_is_mended";
+/// What is tested in the lab each time, on every VMM: a box's life and end, two at once, their output and signals, further
+/// commands, terminals, and `kill -9` of each process.
+const TESTS: &[&str] = &[
+    "lifecycle::a_box_is_created",
+    "lifecycle::signals_reach",
+    "lifecycle::two_boxes",
+    "exec::exit_codes",
+    "terminal::a_shell",
+    "killed_while_running",
+];
+/// A box's network on bad lines, which the lab's kernel can make.
+const BAD_LINES: &str = "A3S_TEST_NETEM=1 net what_netem_does_is_mended || exit";
 
 /// What a reboot of the host does to boxes: the machine that ran the first of these loses its power with boxes running,
 /// and the second runs in a new one with the same disk.
@@ -94,37 +121,32 @@ const DISK_SIZE: u64 = 2 << 30;
 
 /// Runs the tests that are run each time, as an ordinary user.
 pub(crate) fn test() -> Result<()> {
-    in_a_lab(TESTS, None)?;
-    let work = tempfile::tempdir()?;
-    let disk = Some(work.path().join("disk"));
-    in_a_lab(BEFORE_REBOOT, disk.clone())?;
-    in_a_lab(AFTER_REBOOT, disk)
-}
-
-fn in_a_lab(command: &str, disk: Option<PathBuf>) -> Result<()> {
-    let lab = KvmLab { user: true, disk, command: vec![command.to_owned()] };
-    for _ in 0..MACHINES {
-        match lab.boot(TESTS_TAKE)? {
-            End::Code(0) => return Ok(()),
-            End::Code(code) => bail!("tests failed in the KVM lab, with exit code {code}"),
-            End::Hung => println!("    the lab's machine itself hangs: once more in a new one"),
-        }
+    let words = TESTS.iter().map(|&test| test.to_owned()).collect();
+    let lab = KvmLab { user: true, disk: None, suite: None, command: words };
+    for vmm in ["krun", "qemu"] {
+        ensure!(lab.suite(vmm)? == 0, "tests failed in the KVM lab on {vmm}/kvm");
     }
-    bail!("the lab's machine hung {MACHINES} times")
+    let work = tempfile::tempdir()?;
+    let lab = KvmLab { disk: Some(work.path().join("disk")), command: Vec::new(), ..lab };
+    lab.insist(&format!("{BAD_LINES}\n{BEFORE_REBOOT}"))?;
+    lab.insist(AFTER_REBOOT)
 }
 
 /// How the lab's machine ended.
 enum End {
     /// With the exit code of the command.
     Code(u8),
-    /// It was silent for too long.
+    /// It was silent for too long, or went down by itself.
     Hung,
 }
 
 impl KvmLab {
     /// The exit code of the command.
     pub(crate) fn run(self) -> Result<u8> {
-        match self.boot(PATIENCE)? {
+        if let Some(vmm) = &self.suite {
+            return self.suite(vmm);
+        }
+        match self.boot(&self.command.join(" "), PATIENCE)?.0 {
             End::Code(code) => Ok(code),
             End::Hung => {
                 bail!("the lab's machine itself hangs, not the command: it may go well when run again")
@@ -132,7 +154,20 @@ impl KvmLab {
         }
     }
 
-    fn boot(&self, patience: Duration) -> Result<End> {
+    /// Runs `command` to its success, in another machine where one hangs.
+    fn insist(&self, command: &str) -> Result<()> {
+        for _ in 0..MACHINES {
+            match self.boot(command, TESTS_TAKE)?.0 {
+                End::Code(0) => return Ok(()),
+                End::Code(code) => bail!("tests failed in the KVM lab, with exit code {code}"),
+                End::Hung => println!("    the lab's machine itself hangs: once more in a new one"),
+            }
+        }
+        bail!("the lab's machine hung {MACHINES} times")
+    }
+
+    /// Runs `command` in a new machine. How that ended, and what the machine told of it on the way.
+    fn boot(&self, command: &str, patience: Duration) -> Result<(End, String)> {
         packages::install(&[packages::RUN, packages::TEST])?;
         let programs = build::run_all()?;
         let kernel = Kernel::find()?;
@@ -141,7 +176,7 @@ impl KvmLab {
         step("the lab's file system", || {
             let tree = Tree { root: work.path().join("tree") };
             tree.fill(&programs, &kernel)?;
-            fs::write(tree.root.join("lab/command"), format!("{}\n", self.command.join(" ")))?;
+            fs::write(tree.root.join("lab/command"), format!("{command}\n"))?;
             fs::write(tree.root.join("lab/user"), if self.user { "lab\n" } else { "root\n" })?;
             fs::write(tree.root.join("lab/patience"), format!("{}\n", patience.as_secs()))?;
             tree.pack(&initramfs)
@@ -158,8 +193,15 @@ impl KvmLab {
 }
 
 /// Runs the machine to its end. What it tells on its second serial port goes to the file `told`: a dot every now and
-/// then, and the command's exit code at the end. After `patience` the machine should have ended the command itself.
-fn run(kernel: &Path, initramfs: &Path, disk: Option<&Path>, told: &Path, patience: Duration) -> Result<End> {
+/// then, what the command has to tell, and its exit code at the end. After `patience` the machine should have ended the
+/// command itself.
+fn run(
+    kernel: &Path,
+    initramfs: &Path,
+    disk: Option<&Path>,
+    told: &Path,
+    patience: Duration,
+) -> Result<(End, String)> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-no-user-config"]);
     qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "6G"]);
@@ -174,9 +216,11 @@ fn run(kernel: &Path, initramfs: &Path, disk: Option<&Path>, told: &Path, patien
     let mut qemu = qemu.stdin(Stdio::null()).spawn().context("cannot run QEMU")?;
     let begin = Instant::now();
     let (mut heard, mut since) = (0, begin);
-    let status = loop {
+    let tells = || fs::read_to_string(told).unwrap_or_default();
+    loop {
         if let Some(status) = qemu.try_wait()? {
-            break status;
+            ensure!(status.success(), "QEMU failed: {status}");
+            break;
         }
         let length = fs::metadata(told).map_or(0, |file| file.len());
         if length > heard {
@@ -185,15 +229,13 @@ fn run(kernel: &Path, initramfs: &Path, disk: Option<&Path>, told: &Path, patien
         if since.elapsed() > SILENCE || begin.elapsed() > patience {
             qemu.kill()?;
             qemu.wait()?;
-            return Ok(End::Hung);
+            return Ok((End::Hung, tells()));
         }
         thread::sleep(Duration::from_millis(200));
-    };
-    let told = fs::read_to_string(told).unwrap_or_default();
-    match told.trim_start_matches(['.', '\n']).trim().parse() {
-        Ok(code) => Ok(End::Code(code)),
-        Err(_) => bail!("the lab ended without the command's exit code: QEMU's was {status}"),
     }
+    let told = tells();
+    let code = told.lines().last().and_then(|line| line.parse().ok());
+    Ok((code.map_or(End::Hung, End::Code), told))
 }
 
 /// Debian's kernel, unpacked.
@@ -284,8 +326,9 @@ impl Tree {
         for library in libraries(copies.iter().map(|(from, _)| from))? {
             copy(&library, &self.root.join(library.strip_prefix("/")?))?;
         }
-        copy_tree(Path::new("/usr/share/qemu"), &self.root.join("usr/share/qemu"))?;
-        copy_tree(Path::new("/usr/share/seabios"), &self.root.join("usr/share/seabios"))?;
+        for folder in FOLDERS {
+            copy_tree(Path::new(folder), &self.root.join(&folder[1..]))?;
+        }
         copy(Path::new("/etc/mke2fs.conf"), &self.root.join("etc/mke2fs.conf"))?;
         for file in ["vmlinux", "initramfs.cpio"] {
             copy(&programs.join("kernel").join(file), &self.root.join("lab/kernel").join(file))?;

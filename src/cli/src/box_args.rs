@@ -92,7 +92,7 @@ pub(crate) struct BoxArgs {
     #[arg(long, value_name = "GENERATION")]
     tee: Option<SevSnpGeneration>,
     /// Seconds the guest may take to come up
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, env = "A3S_BOX_BOOT_TIMEOUT", value_name = "SECONDS")]
     boot_timeout: Option<u32>,
     /// Image, and the command to run in place of its own
     #[arg(

@@ -172,8 +172,8 @@ impl Running {
             let _ = done.send(());
             bytes
         });
-        let deadline = Instant::now() + PATIENCE;
-        let in_time = finished.recv_timeout(PATIENCE).is_ok();
+        let deadline = Instant::now() + *PATIENCE;
+        let in_time = finished.recv_timeout(*PATIENCE).is_ok();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -181,7 +181,7 @@ impl Running {
             if !in_time || Instant::now() > deadline {
                 self.kill();
                 let stderr = self.stderr.take().unwrap().join().unwrap();
-                panic!("the command did not end within {PATIENCE:?}; it said: {stderr}");
+                panic!("the command did not end within {:?}; it said: {stderr}", *PATIENCE);
             }
             std::thread::sleep(Duration::from_millis(2));
         };

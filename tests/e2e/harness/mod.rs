@@ -19,10 +19,15 @@ pub use internet::{Internet, OTHER, SERVER, SERVER6};
 pub use registry::Registry;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// The longest that any single step of a test may take; emulation on a busy machine is slow, and in the KVM lab slower.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+/// How many times more patient tests are than on a machine of the usual speed: the KVM lab sets it.
+pub static TIMES: LazyLock<u32> =
+    LazyLock::new(|| std::env::var("A3S_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap()));
+
+/// The longest that any single step of a test may take; emulation on a busy machine is slow.
+pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| Duration::from_secs(300) * *TIMES);
 
 /// What `cargo xtask e2e` has put at the path that the variable `name` holds.
 pub fn given(name: &str) -> PathBuf {
@@ -31,14 +36,19 @@ pub fn given(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not set: run these tests with `cargo xtask e2e`"))
 }
 
+/// Says why a test cannot run where it was started: the KVM lab counts it apart from those that passed.
+pub fn not_here(why: &str) {
+    println!("not here: {why}");
+}
+
 /// Asks `question` again until it has an answer, and fails when there is none in time.
 pub fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + *PATIENCE;
     loop {
         if let Some(answer) = question() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {:?}: {what}", *PATIENCE);
         std::thread::sleep(Duration::from_millis(20));
     }
 }

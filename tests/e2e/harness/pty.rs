@@ -65,7 +65,7 @@ impl Terminal {
     /// Waits until `text` is shown, and forgets all up to its end. What was shown before it.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         loop {
             if let Some(at) = self.unseen.find(text) {
                 let before = self.unseen[..at].to_owned();
@@ -83,7 +83,7 @@ impl Terminal {
     /// Waits for the end; the exit code.
     #[track_caller]
     pub fn wait(&mut self) -> i32 {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + *PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);

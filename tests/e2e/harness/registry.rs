@@ -49,7 +49,7 @@ impl Registry {
                 line.clear();
             }
         });
-        is_ready.recv_timeout(PATIENCE).unwrap();
+        is_ready.recv_timeout(*PATIENCE).unwrap();
         Self { host, child }
     }
 
