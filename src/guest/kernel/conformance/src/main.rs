@@ -83,6 +83,8 @@ fn option(name: &str) -> Option<String> {
 
 /// Runs `case` in a process of its own.
 fn run(case: fn()) -> Result<(), String> {
+    // What earlier cases left behind.
+    while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
     let child = sys::fork(case).map_err(|error| format!("fork: {error}"))?;
     let pidfd = pidfd_open(child, PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
     let deadline = Timespec { tv_sec: PATIENCE.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
