@@ -60,6 +60,7 @@ const PROGRAMS: &[&str] = &[
     "/sbin/ip",
     "/sbin/tc",
     "/bin/ping",
+    "/usr/bin/env",
     "/usr/bin/timeout",
     "/usr/bin/truncate",
 ];

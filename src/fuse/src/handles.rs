@@ -1,16 +1,37 @@
 //! What the guest has open.
 
 use rustix::fd::OwnedFd;
+use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Something that is open.
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) fd: OwnedFd,
-    /// Of a folder: one request at a time moves its position.
-    pub(crate) turn: Mutex<()>,
+    /// Of a folder: one request at a time moves it.
+    pub(crate) place: Mutex<Place>,
+}
+
+/// How far a folder has been read.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    /// What comes after the last entry that the guest was told of.
+    pub(crate) offset: u64,
+    /// Entries that the descriptor has given already and the guest was not told of.
+    pub(crate) ahead: VecDeque<Entry>,
+}
+
+/// One of a folder's.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) inode: u64,
+    /// What comes after it.
+    pub(crate) next: u64,
+    pub(crate) kind: FileType,
+    pub(crate) name: CString,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +64,7 @@ impl Handles {
         }
         table.next += 1;
         let number = table.next;
-        table.open.insert(number, Arc::new(Handle { fd, turn: Mutex::new(()) }));
+        table.open.insert(number, Arc::new(Handle { fd, place: Mutex::default() }));
         Ok(number)
     }
 

@@ -172,6 +172,16 @@ impl Guest {
 
     /// The names in a folder, read with or without attributes, a few at a time.
     pub(crate) fn list(&self, folder: u64, plus: bool) -> Result<Vec<String>, Errno> {
+        self.list_and(folder, plus, |_| {})
+    }
+
+    /// As [`Self::list`], doing something with each name before more is read.
+    pub(crate) fn list_and(
+        &self,
+        folder: u64,
+        plus: bool,
+        mut and: impl FnMut(&str),
+    ) -> Result<Vec<String>, Errno> {
         let opened = self.call(opcode::OPENDIR, folder, &words(&[0, 0]))?;
         let handle = number64(&opened, 0);
         let (opcode, before) = if plus { (opcode::READDIRPLUS, 128) } else { (opcode::READDIR, 0) };
@@ -188,7 +198,9 @@ impl Guest {
                 let length = usize::try_from(number32(&entries, at + before + 16)).unwrap();
                 offset = number64(&entries, at + before + 8);
                 let name = &entries[at + before + 24..][..length];
-                names.push(String::from_utf8(name.to_vec()).unwrap());
+                let name = String::from_utf8(name.to_vec()).unwrap();
+                and(&name);
+                names.push(name);
                 if before > 0 && number64(&entries, at) != 0 {
                     self.forget(number64(&entries, at), 1);
                 }

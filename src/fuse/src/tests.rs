@@ -151,6 +151,22 @@ fn nothing_leads_out_of_the_folder() {
 }
 
 #[test]
+fn a_folder_that_is_emptied_while_it_is_read_is_read_whole() {
+    for plus in [false, true] {
+        let (_dir, path) = folder();
+        let guest = Guest::of(&path);
+        let mut names: Vec<String> = (0..300).map(|number| format!("file-{number}")).collect();
+        for name in &names {
+            fs::write(path.join(name), "").unwrap();
+        }
+        let told = guest.list_and(ROOT, plus, |name| drop(fs::remove_file(path.join(name)))).unwrap();
+        names.sort();
+        assert_eq!(told, names);
+        assert_eq!(guest.list(ROOT, plus).unwrap(), [""; 0]);
+    }
+}
+
+#[test]
 fn only_folders_and_regular_files_are_opened() {
     let (_dir, shared) = folder();
     let pipe = shared.join("pipe");
