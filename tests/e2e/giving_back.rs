@@ -1,6 +1,6 @@
 //! What a box no longer needs of the host's disk and memory, the host has again while the box runs.
 
-use crate::harness::{Home, eventually, private_memory};
+use crate::harness::{Home, eventually, not_here, private_memory};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -34,7 +34,9 @@ fn memory_that_is_free_again_is_the_hosts() {
     let home = Home::new();
     home.idle("m");
     let vmm = home.pid("m", "vmm").unwrap();
-    let before = private_memory(vmm).unwrap();
+    let Some(before) = private_memory(vmm) else {
+        return not_here("only root may look into libkrun's process");
+    };
     home.exec("m", "dd if=/dev/zero of=/dev/null bs=200M count=1");
     if home.inspect("m")["vmm"] == "qemu" {
         // Its memory may begin as a template's, which other boxes have too: what QEMU gives back it takes from there.
