@@ -1,7 +1,8 @@
 //! Streams over libkrun's vsock: each is a connection to the UNIX socket that libkrun listens on.
 //!
-//! libkrun accepts at once and asks the guest afterwards: a connection counts only when the guest init has said
-//! its first word on it, which in HTTP/2 it says unasked.
+//! libkrun accepts at once and asks the guest afterwards: while the guest boots, a connection counts only when the guest
+//! init has said its first word on it, which in HTTP/2 it says unasked. Once it has served somebody it always listens, and
+//! nobody has to wait for that word before saying theirs.
 
 use super::carry::carry;
 use crate::status::now;
@@ -40,16 +41,11 @@ impl Vsock {
     /// Those of connect(2) once the guest init has been reached before.
     pub(crate) async fn open(&self) -> io::Result<UnixStream> {
         loop {
-            match self.connect().await {
-                Ok(stream) => {
-                    if let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                        let _ = opened.send(now());
-                    }
-                    return Ok(stream);
-                }
+            let booting = self.is_booting();
+            match self.connect(booting).await {
                 // A full backlog is libkrun's to work off.
-                Err(e) if self.is_booting() || e.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
-                Err(e) => return Err(e),
+                Err(e) if booting || e.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
+                stream => return stream,
             }
         }
     }
@@ -64,14 +60,22 @@ impl Vsock {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    async fn connect(&self) -> io::Result<UnixStream> {
+    async fn connect(&self, booting: bool) -> io::Result<UnixStream> {
         let stream = UnixStream::connect(self.socket).await?;
-        let heard = stream
-            .async_io(Interest::READABLE, || {
-                let mut byte = [MaybeUninit::<u8>::uninit()];
-                Ok(recv(&stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1)
-            })
-            .await?;
-        if heard == 0 { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(stream) }
+        if booting {
+            first_word(&stream).await?;
+            if let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = opened.send(now());
+            }
+        }
+        Ok(stream)
     }
+}
+
+/// Waits until the guest init has said something.
+async fn first_word(stream: &UnixStream) -> io::Result<()> {
+    let mut byte = [MaybeUninit::<u8>::uninit()];
+    let mut peek = || Ok(recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1);
+    let heard = stream.async_io(Interest::READABLE, &mut peek).await?;
+    if heard == 0 { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
 }
