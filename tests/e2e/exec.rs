@@ -168,6 +168,19 @@ fn input_that_ends_early_or_is_not_read_harms_nobody() {
 }
 
 #[test]
+fn what_forks_execs_is_neither_seen_nor_reached_from_the_box() {
+    let home = Home::new();
+    home.idle("f");
+    for _ in 0..2 {
+        let seen = home.exec("f", "echo $$ /proc/[0-9]*");
+        let (own, processes) = seen.split_once(' ').unwrap();
+        assert_eq!(processes, format!("/proc/1 /proc/{own}"));
+        // There is nobody else to kill.
+        home.exec("f", "! kill -9 -1 2> /dev/null");
+    }
+}
+
+#[test]
 fn many_execs_run_at_once() {
     let home = Home::new();
     home.idle("m");

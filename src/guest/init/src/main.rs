@@ -16,6 +16,7 @@ mod oom;
 mod port;
 mod process;
 mod reap;
+mod rights;
 mod serve;
 mod stream;
 mod sys;

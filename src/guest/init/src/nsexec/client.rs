@@ -3,17 +3,12 @@
 use super::request::{MAX, Request, string};
 use super::{SOCKET, answer};
 use crate::process::stdio;
-use crate::sys;
+use crate::{rights, sys};
 use a3s_box_core::TtySize;
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
-};
 use rustix::termios::{OptionalActions, Termios};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -159,10 +154,7 @@ fn send(connection: &UnixStream, message: &[u8]) -> io::Result<()> {
     let (length, body) = message.split_at(4);
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(connection, &[IoSlice::new(length)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    rights::send(connection, length, &fds)?;
     let mut connection = connection;
     connection.write_all(body)
 }
@@ -218,21 +210,11 @@ impl Call {
     /// What init says; an outcome, where it is one.
     fn hear(&mut self) -> Option<Result<u8, Failure>> {
         let mut what = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let parts = &mut [IoSliceMut::new(&mut what)];
-        let got = rustix::net::recvmsg(&self.connection, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
         let lost = || Some(Err((OURS, "the guest init went away".to_owned())));
-        if !got.is_ok_and(|got| got.bytes == 1) {
-            return lost();
-        }
+        let Ok((1, fds)) = rights::receive(&self.connection, &mut what) else { return lost() };
         match what[0] {
             answer::TERMINAL => {
-                for message in ancillary.drain() {
-                    if let RecvAncillaryMessage::ScmRights(fds) = message {
-                        fds.into_iter().for_each(|terminal| self.open(terminal));
-                    }
-                }
+                fds.into_iter().for_each(|terminal| self.open(terminal));
                 None
             }
             answer::ENDED => {

@@ -11,14 +11,13 @@ use crate::process::setup::{self, Common, Identity, Program};
 use crate::process::stdio::{self, Inner};
 use crate::process::user::User;
 use crate::process::{caps, filesystems};
+use crate::rights;
 use crate::sys::{self, Fork};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, WaitOptions};
 use rustix::thread::{CapabilitySet, ThreadNameSpaceType};
-use std::io::{IoSlice, Write};
-use std::mem::MaybeUninit;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Everything that the new processes need.
@@ -158,8 +157,9 @@ fn furnish(task: &Task<'_>) -> Result<Option<Inner>, Failure> {
     let Some(size) = task.request.terminal else { return Ok(None) };
     let terminal = || {
         let (ours, terminal, number) = stdio::terminal(terminals.as_fd(), size)?;
-        send(task.caller, &ours)?;
-        rustix::io::Result::Ok(Inner::Terminal { terminal, number })
+        // The caller has the end that drives it.
+        rights::send(task.caller, &[answer::TERMINAL], &[ours.as_fd()])?;
+        std::io::Result::Ok(Inner::Terminal { terminal, number })
     };
     terminal().map(Some).map_err(|e| Failure::io("cannot make a terminal", e))
 }
@@ -192,16 +192,6 @@ fn put(path: &str, mount: &OwnedFd) -> std::io::Result<()> {
     }
     let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
     Ok(rustix::mount::move_mount(mount.as_fd(), "", rustix::fs::CWD, path, how)?)
-}
-
-/// Sends the caller the end of the terminal that drives it.
-fn send(caller: BorrowedFd<'_>, terminal: &OwnedFd) -> rustix::io::Result<()> {
-    let fds = [terminal.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    let parts = [IoSlice::new(&[answer::TERMINAL])];
-    rustix::net::sendmsg(caller, &parts, &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
 fn program(request: Request, user: Identity) -> Result<Program, Failure> {

@@ -11,12 +11,10 @@ use crate::process::{hear, value};
 use crate::reap::Ended;
 use crate::serve::Guest;
 use crate::stream::Stream;
-use crate::sys;
+use crate::{rights, sys};
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Pid, PidfdFlags};
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -117,19 +115,7 @@ async fn begin(guest: &Guest, connection: &mut Stream) -> Result<Running, Failur
 async fn receive(connection: &mut Stream) -> io::Result<(Vec<u8>, [OwnedFd; 3])> {
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let mut length = [0; 4];
-    let (n, fds) = connection
-        .read_with(|socket| {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let parts = &mut [IoSliceMut::new(&mut length)];
-            let got = rustix::net::recvmsg(socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-            let rights = ancillary.drain().filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-                _ => None,
-            });
-            Ok((got.bytes, rights.flatten().collect::<Vec<OwnedFd>>()))
-        })
-        .await?;
+    let (n, fds) = connection.read_with(|socket| rights::receive(socket, &mut length)).await?;
     if n != length.len() {
         return Err(bad());
     }

@@ -12,6 +12,7 @@ mod limits;
 mod program;
 mod seccomp;
 pub(crate) mod setup;
+mod spawner;
 pub(crate) mod stdio;
 pub(crate) mod user;
 
@@ -23,9 +24,10 @@ use failure::{Failure, Report};
 use rustix::process::Pid;
 use rustix::thread::CapabilitySet;
 use setup::{Common, Place, Program};
+use spawner::{Room, Spawner};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use stdio::Outer;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -62,6 +64,8 @@ pub(crate) struct Container {
     cgroup: OwnedFd,
     terminals: OwnedFd,
     pub(crate) common: Arc<Common>,
+    /// From the first [`Container::exec`] on.
+    spawner: Mutex<Option<Spawner>>,
 }
 
 /// A process that was forked, and init's ends of what connects them.
@@ -103,17 +107,31 @@ impl Container {
             cgroup: parts.cgroup,
             terminals,
             common: Arc::new(common),
+            spawner: Mutex::new(None),
         };
         Ok((container, forked))
     }
 
-    /// Forks a further process.
+    /// Has the spawner fork a further process.
     ///
     /// # Errors
     /// As [`Container::start`].
-    pub(crate) fn exec(&self, exec: ExecRequest) -> io::Result<Forked> {
-        let place = Place::Join(self.main.as_fd());
-        fork(&place, 0, self.cgroup.as_fd(), self.terminals.as_fd(), &self.common, exec)
+    pub(crate) fn exec(&self, exec: &ExecRequest) -> io::Result<Forked> {
+        let mut spawner = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
+        let spawner = match &mut *spawner {
+            Some(spawner) => spawner,
+            none => none.insert(Spawner::start(self.room())?),
+        };
+        spawner.spawn(exec)
+    }
+
+    fn room(&self) -> Room<'_> {
+        Room {
+            main: self.main.as_fd(),
+            cgroup: self.cgroup.as_fd(),
+            terminals: self.terminals.as_fd(),
+            common: &self.common,
+        }
     }
 
     /// Forks a child that does `work` in place of a program: in the box, as its root, or outside.
@@ -156,7 +174,7 @@ impl Container {
 
 fn fork(
     place: &Place<'_>,
-    namespaces: i32,
+    flags: i32,
     cgroup: BorrowedFd<'_>,
     terminals: BorrowedFd<'_>,
     common: &Common,
@@ -165,7 +183,7 @@ fn fork(
     let (inner, outer) = stdio::pair(exec.tty, exec.stdin, terminals)?;
     let (report, report_inner) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let program = Program::of(exec, common);
-    match sys::fork(namespaces, Some(cgroup))? {
+    match sys::fork(flags, Some(cgroup))? {
         Fork::Parent(pid, pidfd) => Ok(Forked { pid, pidfd, stdio: outer, report }),
         Fork::Child => match program {
             Ok(program) => setup::run(place, common, program, &inner, &report_inner),

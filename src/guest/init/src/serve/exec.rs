@@ -42,7 +42,7 @@ pub(super) async fn exec(call: Call, mut inputs: Streaming<ExecInput>) -> Result
         Some(exec_input::Kind::Start(start)) => {
             let request =
                 ExecRequest::try_from(start).map_err(|e| Status::invalid_argument(e.to_string()))?;
-            match guest.container.exec(request).and_then(|forked| Process::watch(forked, &guest.reaper)) {
+            match guest.container.exec(&request).and_then(|forked| Process::watch(forked, &guest.reaper)) {
                 Ok(process) => process,
                 Err(e) => return Ok(refuse(Failure::setup(cannot_fork(&e)))),
             }
@@ -85,7 +85,7 @@ pub(super) fn connect(call: Call, process: Process, inputs: Streaming<ExecInput>
 pub(super) fn cannot_fork(error: &io::Error) -> String {
     match error.raw_os_error() {
         // What the kernel says where the namespace's first process has ended.
-        Some(libc::ENOMEM) => {
+        Some(libc::ENOMEM | libc::ESRCH) => {
             "cannot start a process: the box has just ended, or is out of memory".to_owned()
         }
         Some(libc::EAGAIN) => "cannot start a process: the box has too many".to_owned(),
