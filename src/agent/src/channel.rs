@@ -1,6 +1,7 @@
 //! The calling end: one HTTP/2 connection over any byte stream.
 
 use crate::FRAME;
+use crate::gather::Gather;
 use crate::proto::agent::agent_client::AgentClient as Agent;
 use crate::proto::shim::shim_client::ShimClient as Shim;
 use crate::{MAX_MESSAGE, socket};
@@ -76,7 +77,7 @@ impl Channel {
             .initial_stream_window_size(stream)
             .initial_connection_window_size(connection)
             .max_frame_size(FRAME)
-            .handshake(TokioIo::new(io))
+            .handshake(TokioIo::new(Gather::new(io)))
             .await
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         // The connection's own failure reaches every caller through its request.

@@ -9,6 +9,8 @@
 #[cfg(feature = "client")]
 mod channel;
 mod convert;
+#[cfg(any(feature = "client", feature = "server"))]
+mod gather;
 pub mod mux;
 #[allow(missing_docs, clippy::all, reason = "generated from proto/, which is where it is documented")]
 pub mod proto;

@@ -1,6 +1,7 @@
 //! The serving end: one HTTP/2 connection over any byte stream.
 
 use crate::FRAME;
+use crate::gather::Gather;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::http::{Request, Response};
@@ -66,7 +67,7 @@ where
             .max_frame_size(FRAME)
             .max_send_buf_size(window.send_buffer())
             .max_concurrent_streams(256)
-            .serve_connection(TokioIo::new(io), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(Gather::new(io)), TowerToHyperService::new(service))
     );
     // A peer may vanish at any time; what its calls left running is each service's own matter.
     if let Either::Right(_) = select(connection.as_mut(), pin!(quit)).await {
