@@ -1,8 +1,9 @@
 //! Running one hook: a program that reads the event, and may take only so long.
 
 use a3s_box_core::{BoxEvent, Hook};
+use a3s_box_files::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
@@ -55,9 +56,9 @@ fn start(hook: &Hook, event: &BoxEvent, said: &File) -> io::Result<Child> {
 
 /// How `child` ended; none where it has not within `patience`.
 fn within(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+    let pid = i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?;
     // It is our child and not yet waited for, so the number is still its own.
-    let fd = pidfd_open(pid, PidfdFlags::empty())?;
+    let fd = Process::end_of(pid)?;
     let timeout = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
     poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout))?;
     child.try_wait()
