@@ -1,10 +1,11 @@
 //! Where a copy goes: the rules of `docker cp`, which are those of cp(1) with a choice less.
 
 use crate::read::{Entry, EntryKind, TarReader};
+use crate::sys::{LOOK, openat2};
 use crate::unpack::{Unpacker, fill};
-use crate::{CopyError, Unpacking};
+use crate::{CopyError, ResolveFlags, Unpacking};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::io::BufRead;
 
@@ -29,7 +30,7 @@ pub fn copy_to(
     let of_folder = first.kind == EntryKind::Directory;
     let named = if path.is_empty() { &b"."[..] } else { path };
     let find = |path: &[u8], flags| openat2(base, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
-    let (folder, to) = match find(named, OFlags::PATH) {
+    let (folder, to) = match find(named, LOOK) {
         Ok(there) => {
             let stat = rustix::fs::fstat(&there).map_err(failed)?;
             let kind = FileType::from_raw_mode(stat.st_mode);
@@ -88,7 +89,7 @@ pub fn extract_to(
     rules: &Unpacking,
     tar: &mut TarReader<impl BufRead>,
 ) -> Result<(), CopyError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = LOOK | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let named = if path.is_empty() { &b"."[..] } else { path };
     let folder = openat2(base, named, flags, Mode::empty(), resolve)
         .map_err(|e| CopyError::new("unpack into", path, e.into()))?;
@@ -134,7 +135,7 @@ fn parent(
         return Err(CopyError::refuse(path, "it has no name"));
     }
     let folder = if start == 0 { &b"."[..] } else { &whole[..start] };
-    let open = find(folder, OFlags::PATH | OFlags::DIRECTORY);
+    let open = find(folder, LOOK | OFlags::DIRECTORY);
     Ok((open.map_err(|e| CopyError::new("find", folder, e.into()))?, name.to_vec()))
 }
 

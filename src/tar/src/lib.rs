@@ -12,6 +12,12 @@ mod pack;
 mod pax;
 mod read;
 mod sparse;
+#[cfg(target_os = "linux")]
+#[path = "sys/linux.rs"]
+mod sys;
+#[cfg(target_os = "macos")]
+#[path = "sys/macos.rs"]
+mod sys;
 #[cfg(any(test, feature = "testing"))]
 #[allow(missing_docs, reason = "for tests")]
 pub mod testing;
@@ -23,6 +29,7 @@ pub use error::{CopyError, Result, TarError};
 pub use pack::{Packing, Source, Standing, pack};
 pub use read::{Entry, EntryKind, MAX_PATH, Mtime, TarReader, Xattr};
 pub use sparse::SparseMap;
+pub use sys::ResolveFlags;
 pub use unpack::Unpacking;
 pub use write::TarWriter;
 

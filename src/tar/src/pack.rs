@@ -2,10 +2,11 @@
 
 use crate::read::{Entry, EntryKind, MAX_PATH, Mtime, Xattr};
 use crate::sparse::{MAX_PARTS, SparseMap};
-use crate::{CopyError, TarWriter};
+use crate::sys::{LOOK, NO_XATTR, mode, openat2};
+use crate::{CopyError, ResolveFlags, TarWriter};
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, SeekFrom, Stat, openat2};
+use rustix::fs::{AtFlags, Dev, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -60,7 +61,7 @@ impl Standing {
             match rustix::fs::fgetxattr(folder, name, spare_capacity(&mut value)) {
                 // `x` only says that there may be whiteouts of another kind.
                 Ok(_) => Ok(value != b"x"),
-                Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+                Err(NO_XATTR | Errno::NOTSUP) => Ok(false),
                 Err(e) => Err(e),
             }
         };
@@ -111,7 +112,7 @@ impl Source {
         // As with cp(1), a slash at the end makes a link's folder be meant.
         let follow = follow || path.ends_with(b"/");
         let source = Self { folder: open(parent)?, name: Some(name.to_vec()), follow, called: name.to_vec() };
-        let found = source.open(OFlags::PATH)?;
+        let found = source.open(LOOK)?;
         let stat = rustix::fs::fstat(&found)?;
         if path.ends_with(b"/") && FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
@@ -120,10 +121,28 @@ impl Source {
     }
 
     fn open(&self, flags: OFlags) -> io::Result<OwnedFd> {
-        let Some(name) = &self.name else { return self.folder.try_clone() };
+        self.place().map_or_else(|| self.folder.try_clone(), |place| Ok(place.open(flags)?))
+    }
+
+    /// Where it is; none where it is the folder itself.
+    fn place(&self) -> Option<Place<'_>> {
+        Some(Place { folder: self.folder.as_fd(), name: self.name.as_deref()?, follow: self.follow })
+    }
+}
+
+/// A name in a folder.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    folder: BorrowedFd<'a>,
+    name: &'a [u8],
+    follow: bool,
+}
+
+impl Place<'_> {
+    fn open(self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let follow = if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = flags | follow | OFlags::CLOEXEC;
-        Ok(openat2(&self.folder, &name[..], flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?)
+        openat2(self.folder, self.name, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
     }
 }
 
@@ -144,15 +163,15 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 pub fn pack(source: &Source, packing: &Packing, out: &mut TarWriter<impl Write>) -> Result<(), CopyError> {
     let mut packer = Packer::new(packing, out);
     let failed = |e: io::Error| CopyError::new("read", &source.called, e);
-    let found = source.open(OFlags::PATH).map_err(failed)?;
+    let found = source.open(LOOK).map_err(failed)?;
     let stat = rustix::fs::fstat(&found).map_err(|e| failed(e.into()))?;
     packer.device = stat.st_dev;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         let top = source.open(OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
         return packer.tree(top, &source.called);
     }
-    let open = |flags| source.open(flags);
-    packer.single(&open, &source.called, &stat)
+    let place = source.place().ok_or_else(|| failed(Errno::NOTDIR.into()))?;
+    packer.single(place, &source.called, &stat)
 }
 
 /// A folder that is being packed.
@@ -170,13 +189,11 @@ struct Frame {
 pub(crate) struct Packer<'a, W> {
     packing: &'a Packing,
     out: &'a mut TarWriter<W>,
-    device: u64,
+    device: Dev,
     /// Files of several names: what they are called in the archive.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    links: HashMap<(Dev, u64), Vec<u8>>,
     buffer: Vec<u8>,
 }
-
-type Open<'a> = &'a dyn Fn(OFlags) -> io::Result<OwnedFd>;
 
 impl<'a, W: Write> Packer<'a, W> {
     fn new(packing: &'a Packing, out: &'a mut TarWriter<W>) -> Self {
@@ -223,22 +240,19 @@ impl<'a, W: Write> Packer<'a, W> {
                 Err(Errno::NOENT) => continue,
                 other => other.map_err(failed)?,
             };
-            let open = |flags: OFlags| {
-                let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                Ok(rustix::fs::openat(folder, &name[..], flags, Mode::empty())?)
-            };
+            let place = Place { folder: folder.as_fd(), name: &name, follow: false };
             if frame.upper && Standing::is_whiteout(&stat) {
                 let hidden = [&path[..path.len() - name.len()], WHITEOUT, &name].concat();
                 self.nothing(&hidden)?;
                 continue;
             }
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                self.single(&open, &path, &stat)?;
+                self.single(place, &path, &stat)?;
                 continue;
             }
-            let mut inner = match open(OFlags::RDONLY | OFlags::DIRECTORY) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(|e| CopyError::new("read", &path, e))?,
+            let mut inner = match place.open(OFlags::RDONLY | OFlags::DIRECTORY) {
+                Err(Errno::NOENT) => continue,
+                other => other.map_err(failed)?,
             };
             let standing = if frame.upper {
                 Standing::of(inner.as_fd()).map_err(|e| CopyError::new("read", &path, e))?
@@ -303,7 +317,7 @@ impl<'a, W: Write> Packer<'a, W> {
     }
 
     /// Packs what is no folder.
-    fn single(&mut self, open: Open<'_>, path: &[u8], stat: &Stat) -> Result<(), CopyError> {
+    fn single(&mut self, place: Place<'_>, path: &[u8], stat: &Stat) -> Result<(), CopyError> {
         let failed = |e: io::Error| CopyError::new("read", path, e);
         let known = (stat.st_dev, stat.st_ino);
         if stat.st_nlink > 1
@@ -315,15 +329,15 @@ impl<'a, W: Write> Packer<'a, W> {
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                self.file(open, path)?;
+                self.file(place, path)?;
                 if stat.st_nlink > 1 {
                     self.links.insert(known, path.to_vec());
                 }
                 return Ok(());
             }
             FileType::Symlink => {
-                let link = open(OFlags::PATH).map_err(failed)?;
-                let target = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(|e| failed(e.into()))?;
+                let target = rustix::fs::readlinkat(place.folder, place.name, Vec::new())
+                    .map_err(|e| failed(e.into()))?;
                 EntryKind::Symlink(target.into_bytes())
             }
             FileType::CharacterDevice => EntryKind::CharDevice { major, minor },
@@ -338,10 +352,11 @@ impl<'a, W: Write> Packer<'a, W> {
         self.out.entry(&entry(path, kind, stat)).map_err(CopyError::out)
     }
 
-    fn file(&mut self, open: Open<'_>, path: &[u8]) -> Result<(), CopyError> {
+    fn file(&mut self, place: Place<'_>, path: &[u8]) -> Result<(), CopyError> {
         let failed = |e: io::Error| CopyError::new("read", path, e);
         // Whatever has taken the file's place meanwhile is not waited for.
-        let file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(failed)?;
+        let file =
+            place.open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(|e| failed(e.into()))?;
         let stat = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(failed(io::Error::other("it is no file any more")));
@@ -390,7 +405,7 @@ impl<'a, W: Write> Packer<'a, W> {
             }
             let mut value = Vec::with_capacity(MAX_XATTR);
             match rustix::fs::fgetxattr(file, name, spare_capacity(&mut value)) {
-                Err(Errno::NODATA) => continue,
+                Err(NO_XATTR) => continue,
                 other => other?,
             };
             kept.push((name.into(), value.into()));
@@ -404,7 +419,7 @@ fn entry(path: &[u8], kind: EntryKind, stat: &Stat) -> Entry {
     Entry {
         path: path.to_vec(),
         kind,
-        mode: u16::try_from(stat.st_mode & 0o7777).unwrap_or(0),
+        mode: mode(stat),
         uid: stat.st_uid,
         gid: stat.st_gid,
         mtime: Mtime { secs: stat.st_mtime, nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) },

@@ -5,11 +5,10 @@
 
 use crate::read::{Entry, EntryKind, Mtime, TarReader};
 use crate::sparse::SparseMap;
-use crate::{CopyError, names};
+use crate::sys::{LOOK, make_node, openat2, raw_mode};
+use crate::{CopyError, ResolveFlags, names};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, openat2,
-};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::io::{self, BufRead};
 use std::rc::Rc;
@@ -119,7 +118,7 @@ impl<'a> Unpacker<'a> {
                 let target = link.ok_or_else(|| CopyError::refuse(&entry.path, "it links to nothing"))?;
                 self.hard_link(target, folder, name).map_err(|e| CopyError::new("write", path, e))
             }
-            EntryKind::Fifo => self.node(folder, name, entry, path, FileType::Fifo, 0),
+            EntryKind::Fifo => self.node(folder, name, entry, path, FileType::Fifo, (0, 0)),
             EntryKind::CharDevice { major, minor } | EntryKind::BlockDevice { major, minor } => {
                 if !self.rules.devices {
                     return Err(CopyError::refuse(&entry.path, "devices are not made here"));
@@ -128,7 +127,7 @@ impl<'a> Unpacker<'a> {
                     EntryKind::CharDevice { .. } => FileType::CharacterDevice,
                     _ => FileType::BlockDevice,
                 };
-                self.node(folder, name, entry, path, kind, rustix::fs::makedev(*major, *minor))
+                self.node(folder, name, entry, path, kind, (*major, *minor))
             }
         }
     }
@@ -174,7 +173,7 @@ impl<'a> Unpacker<'a> {
 
     fn open_folder(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { &b"."[..] } else { path };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = LOOK | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat2(self.root, path, flags, Mode::empty(), self.rules.resolve)
     }
 
@@ -241,10 +240,9 @@ impl<'a> Unpacker<'a> {
         entry: &Entry,
         path: &[u8],
         kind: FileType,
-        device: u64,
+        device: (u32, u32),
     ) -> Result<(), CopyError> {
-        let mode = Mode::from_raw_mode(0o600);
-        replace(folder, name, |folder, name| rustix::fs::mknodat(folder, name, kind, mode, device))
+        replace(folder, name, |folder, name| make_node(folder, name, kind, device))
             .map_err(|e| CopyError::new("write", path, e))?;
         let mode = Some(self.mode(entry));
         self.dress_by_name(folder, name, entry, mode).map_err(|e| CopyError::new("write", path, e.into()))
@@ -252,7 +250,7 @@ impl<'a> Unpacker<'a> {
 
     fn mode(&self, entry: &Entry) -> Mode {
         let kept = if self.rules.set_id { 0o7777 } else { 0o1777 };
-        Mode::from_raw_mode(u32::from(entry.mode) & kept)
+        raw_mode(entry.mode & kept)
     }
 
     /// Gives an open file or folder its owner, mode, attributes and time.
