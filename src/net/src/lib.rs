@@ -10,7 +10,7 @@
 //!                                                         +- dns -> policy -> resolvers (host)
 //!                                                         +- ports (published), neighbours (other boxes)
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod audit;
 mod dns;
@@ -31,6 +31,12 @@ mod socket;
 mod stack;
 mod station;
 mod stream;
+#[cfg(target_os = "linux")]
+#[path = "sys/linux.rs"]
+mod sys;
+#[cfg(target_os = "macos")]
+#[path = "sys/macos.rs"]
+mod sys;
 mod tcp;
 mod trust;
 mod udp;
@@ -41,7 +47,6 @@ pub use policy::{Decision, HOST_NAME};
 pub use secret::SecretValues;
 
 use a3s_box_core::{BoxError, ErrorKind, NetCounters, NetSpec, NetTrust, PortMapping};
-use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -89,8 +94,7 @@ impl Network {
         let audit = audit::Audit::open(log, id, now)
             .map_err(|error| BoxError::io(format!("cannot write {}", log.display()), error))?;
         let counters = audit.counters();
-        let end = eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?;
-        let ending = end.try_clone().map_err(failed)?;
+        let (end, ending) = sys::waker().map_err(failed)?;
         let spec = spec.clone();
         raise_descriptor_limit();
         let thread = std::thread::Builder::new()

@@ -10,6 +10,7 @@ use crate::policy::Decision;
 use crate::poll::Source;
 use crate::socket;
 use crate::station::Station;
+use crate::sys;
 use a3s_box_core::{BoxError, BoxName, NeighbourSpec, NetworkMembership, Verdict};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketType, recv, send, sendto};
@@ -148,7 +149,7 @@ impl Neighbours {
     pub(crate) fn connect(&self, neighbour: &Neighbour, from: u16, to: SocketAddr) -> io::Result<OwnedFd> {
         let call = self.call(neighbour, from, to)?;
         let socket = socket::neighbour(&self.path(neighbour, "sock"))?;
-        send(&socket, &call.write(), SendFlags::NOSIGNAL)?;
+        send(&socket, &call.write(), sys::NO_SIGNAL)?;
         Ok(socket)
     }
 
@@ -164,7 +165,7 @@ impl Neighbours {
         bytes.extend_from_slice(data);
         let socket = &self.networks[neighbour.network].datagrams;
         let address = SocketAddrUnix::new(self.path(neighbour, "udp"))?;
-        sendto(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT, &address)?;
+        sendto(socket, &bytes, sys::NO_SIGNAL | SendFlags::DONTWAIT, &address)?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::policy::Decision;
 use crate::poll::Source;
 use crate::socket;
 use crate::station::Station;
+use crate::sys;
 use a3s_box_core::{NetSubject, NetWay};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -66,7 +67,7 @@ impl Pings {
         message.extend_from_slice(&echo.ident.to_be_bytes());
         message.extend_from_slice(&echo.sequence.to_be_bytes());
         message.extend_from_slice(echo.data);
-        let why = match send(&ping.socket, &message, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        let why = match send(&ping.socket, &message, sys::NO_SIGNAL | SendFlags::DONTWAIT) {
             Err(Errno::NETUNREACH) => Unreachable::Network,
             Err(Errno::HOSTUNREACH) => Unreachable::Host,
             // A full queue loses it, as queues do.
@@ -111,19 +112,22 @@ impl Pings {
         let mut buffer = vec![0; 65_536];
         loop {
             match recv(&ping.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((_, count)) if count >= HEADER => {
-                    let data = &buffer[HEADER..count];
+                Ok((_, count)) => {
+                    let Some((header, data)) = sys::echo(&buffer[..count]).split_first_chunk::<HEADER>()
+                    else {
+                        continue;
+                    };
                     if data.len() + 48 > station.mtu || station.out.is_flooded() {
                         continue;
                     }
                     ping.received += u64::try_from(data.len()).unwrap_or(0);
                     // The kernel keeps the sequence, and puts its own number in place of the guest's.
-                    let sequence = u16::from_be_bytes([buffer[6], buffer[7]]);
+                    let sequence = u16::from_be_bytes([header[6], header[7]]);
                     let echo = Echo { ident: ping.name.0, sequence, data };
                     let frame = echo_reply(&station.identity, ping.name.1, echo);
                     station.send(frame);
                 }
-                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 // Nobody answers an answer; the guest's ping waits and counts.
                 Err(_) => return,
             }

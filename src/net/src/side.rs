@@ -1,5 +1,6 @@
 //! One side of a connection that we stand in the middle of: a socket, and TLS over it where there is any.
 
+use crate::sys;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustls::Connection;
@@ -53,7 +54,7 @@ impl Read for Wire<'_> {
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(self.0, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+        Ok(send(self.0, bytes, sys::NO_SIGNAL | SendFlags::DONTWAIT)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -163,7 +164,7 @@ impl Side {
         loop {
             let Some(tls) = &mut self.tls else {
                 while self.writable && !self.unsent.is_empty() {
-                    match send(&self.socket, &self.unsent, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                    match send(&self.socket, &self.unsent, sys::NO_SIGNAL | SendFlags::DONTWAIT) {
                         Ok(count) => {
                             self.unsent.drain(..count);
                             moved = true;

@@ -1,16 +1,13 @@
 //! The host's sockets: all that leaves the box leaves through one of these.
 
+use crate::sys;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, ipproto, listen, socket_with,
-    socketpair, sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, ipproto, listen, sockopt};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 const BACKLOG: i32 = 1024;
 
 fn family(address: IpAddr) -> AddressFamily {
@@ -19,7 +16,7 @@ fn family(address: IpAddr) -> AddressFamily {
 
 /// A TCP socket on its way to `to`.
 pub(crate) fn tcp(to: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = socket_with(family(to.ip()), SocketType::STREAM, FLAGS, None)?;
+    let socket = sys::socket(family(to.ip()), SocketType::STREAM, None)?;
     // The guest's own stack has already gathered what it wanted to gather.
     sockopt::set_tcp_nodelay(&socket, true)?;
     sockopt::set_socket_keepalive(&socket, true)?;
@@ -31,7 +28,7 @@ pub(crate) fn tcp(to: SocketAddr) -> io::Result<OwnedFd> {
 
 /// A connection that somebody outside has made.
 pub(crate) fn accepted(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-    let (socket, peer) = rustix::net::acceptfrom_with(listener, FLAGS)?;
+    let (socket, peer) = sys::accept(listener)?;
     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
     if peer.is_some() {
         sockopt::set_tcp_nodelay(&socket, true)?;
@@ -41,7 +38,7 @@ pub(crate) fn accepted(listener: &OwnedFd) -> io::Result<(OwnedFd, Option<Socket
 
 /// A UDP socket that speaks with `to` alone.
 pub(crate) fn udp(to: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = socket_with(family(to.ip()), SocketType::DGRAM, FLAGS, None)?;
+    let socket = sys::socket(family(to.ip()), SocketType::DGRAM, None)?;
     connect(&socket, &to)?;
     Ok(socket)
 }
@@ -49,14 +46,14 @@ pub(crate) fn udp(to: SocketAddr) -> io::Result<OwnedFd> {
 /// A socket for echo requests to `to`, which hosts grant by `net.ipv4.ping_group_range`.
 pub(crate) fn ping(to: IpAddr) -> io::Result<OwnedFd> {
     let protocol = if to.is_ipv4() { ipproto::ICMP } else { ipproto::ICMPV6 };
-    let socket = socket_with(family(to), SocketType::DGRAM, FLAGS, Some(protocol))?;
+    let socket = sys::socket(family(to), SocketType::DGRAM, Some(protocol))?;
     connect(&socket, &SocketAddr::new(to, 0))?;
     Ok(socket)
 }
 
 /// A socket that listens for TCP connections at `at`, or takes UDP datagrams there.
 pub(crate) fn published(at: SocketAddr, kind: SocketType) -> io::Result<(OwnedFd, SocketAddr)> {
-    let socket = socket_with(family(at.ip()), kind, FLAGS, None)?;
+    let socket = sys::socket(family(at.ip()), kind, None)?;
     if at.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
@@ -73,14 +70,14 @@ pub(crate) fn published(at: SocketAddr, kind: SocketType) -> io::Result<(OwnedFd
 
 /// A UNIX socket of another box's.
 pub(crate) fn neighbour(path: &Path) -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    let socket = sys::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
 }
 
 /// A UNIX socket for other boxes, in place of what a shim that is gone left there.
 pub(crate) fn neighbourhood(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::UNIX, kind, FLAGS, None)?;
+    let socket = sys::socket(AddressFamily::UNIX, kind, None)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -94,5 +91,5 @@ pub(crate) fn neighbourhood(path: &Path, kind: SocketType) -> io::Result<OwnedFd
 
 /// Two ends of a connection inside this process.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?)
+    Ok(sys::pair()?)
 }

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::poll::Poll;
 use crate::secret::Handover;
 use crate::stream::FrameQueue;
+use crate::sys;
 use std::time::Instant;
 
 /// Private memory that all flows together may fill with bytes on their way. Beyond it the guest sends again.
@@ -62,8 +63,8 @@ impl Station {
     /// A number that a guest cannot foresee.
     pub(crate) fn random(&self) -> u32 {
         let mut bytes = [0; 4];
-        // It fails on no kernel that has the call; and an early, weaker number is no harm here.
-        let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        // An early, weaker number is no harm here.
+        sys::random(&mut bytes);
         u32::from_ne_bytes(bytes)
     }
 }

@@ -5,6 +5,7 @@
 //! never blocks: what the VMM does not take waits in a queue, and whoever fills it asks for room first.
 
 use crate::packet::{ETHERNET, PREFIX};
+use crate::sys;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use std::collections::VecDeque;
@@ -129,7 +130,7 @@ impl FrameQueue {
                 .take(SLICES)
                 .map(|(f, gone)| IoSlice::new(&f[gone..]))
                 .collect();
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            let flags = sys::NO_SIGNAL | SendFlags::DONTWAIT;
             match sendmsg(&stream, &slices, &mut SendAncillaryBuffer::default(), flags) {
                 Ok(count) => self.advance(count),
                 Err(Errno::AGAIN) => return Ok(()),

@@ -7,6 +7,7 @@ use crate::policy::Decision;
 use crate::poll::Source;
 use crate::socket;
 use crate::station::Station;
+use crate::sys;
 use a3s_box_core::{NetSubject, NetWay};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
@@ -83,7 +84,7 @@ impl Flows {
         if station.limiter.grant(to.ip(), Way::Out, length, station.now) < length {
             return;
         }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let flags = sys::NO_SIGNAL | SendFlags::DONTWAIT;
         let sent = match &flow.host {
             Host::Own(socket) => send(socket, udp.data, flags),
             Host::Published(socket, peer) => sendto(&**socket, udp.data, flags, peer),

@@ -2,6 +2,7 @@
 
 use crate::poll::Source;
 use crate::station::Station;
+use crate::sys;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::collections::HashMap;
@@ -82,7 +83,7 @@ impl Clients {
     pub(super) fn flush(&mut self, id: u64) {
         let Some(client) = self.0.get_mut(&id) else { return };
         while !client.unsent.is_empty() {
-            match send(&client.socket, &client.unsent, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match send(&client.socket, &client.unsent, sys::NO_SIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => drop(client.unsent.drain(..count)),
                 Err(Errno::AGAIN) if client.unsent.len() <= MAX_UNSENT => return,
                 Err(_) => {

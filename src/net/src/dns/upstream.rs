@@ -6,6 +6,7 @@ use crate::poll::{Ready, Source};
 use crate::side::Side;
 use crate::socket;
 use crate::station::Station;
+use crate::sys;
 use a3s_box_core::NetResolver;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -80,7 +81,7 @@ impl Upstream {
                 continue;
             }
             let asked = socket::udp(resolver).and_then(|socket| {
-                send(&socket, &query.forward(self.number), SendFlags::NOSIGNAL)?;
+                send(&socket, &query.forward(self.number), sys::NO_SIGNAL)?;
                 station.poll.watch(&socket, Source::Resolver(id))?;
                 Ok(socket)
             });
@@ -167,7 +168,7 @@ impl Upstream {
             }
             Socket::Tcp { socket, unsent, received } => {
                 while !unsent.is_empty() {
-                    match send(&*socket, unsent, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                    match send(&*socket, unsent, sys::NO_SIGNAL | SendFlags::DONTWAIT) {
                         Ok(count) => drop(unsent.drain(..count)),
                         Err(Errno::AGAIN | Errno::INPROGRESS | Errno::NOTCONN) => return Outcome::Waiting,
                         Err(_) => return Outcome::Retry,

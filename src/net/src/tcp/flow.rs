@@ -11,6 +11,7 @@ use crate::poll::Source;
 use crate::secret::Handover;
 use crate::socket;
 use crate::station::Station;
+use crate::sys;
 use a3s_box_core::NetWay;
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -177,7 +178,7 @@ impl Flow {
                 self.download.scale = segment.options.window_scale.unwrap_or(0);
                 self.open();
                 if answer {
-                    let told = rustix::net::send(&self.host, &[ANSWERED], rustix::net::SendFlags::NOSIGNAL);
+                    let told = rustix::net::send(&self.host, &[ANSWERED], sys::NO_SIGNAL);
                     told.map_err(End::Host)?;
                 }
                 return self.pump(station, spare);
@@ -335,7 +336,7 @@ impl Flow {
             End::Guest => {}
         }
         if matches!(self.phase, Phase::Calling { answer: true }) {
-            let _ = rustix::net::send(&self.host, &[REFUSED], rustix::net::SendFlags::NOSIGNAL);
+            let _ = rustix::net::send(&self.host, &[REFUSED], sys::NO_SIGNAL);
             return;
         }
         // Closed this way it is a reset for the other side too.

@@ -7,6 +7,7 @@
 use super::{before, count32};
 use crate::limit::Way;
 use crate::station::{MAX_HELD, Station};
+use crate::sys;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use std::collections::VecDeque;
@@ -147,7 +148,7 @@ impl Upload {
         let bytes = &bytes[..granted];
         let mut sent = 0;
         while sent < bytes.len() {
-            match send(&host, &bytes[sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match send(&host, &bytes[sent..], sys::NO_SIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
