@@ -10,6 +10,9 @@ pub struct HostProbe {
     pub krun: Option<String>,
     /// What KVM is worth.
     pub kvm: KvmVerdict,
+    /// What keeps Apple's Hypervisor framework from running guests; none where nothing does, and where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hvf: Option<String>,
     /// The version of Landlock's interface; 0 where the host has none.
     pub landlock: u32,
     /// Whether libkrun in the shim is the one for SEV-SNP guests.

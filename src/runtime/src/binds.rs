@@ -1,6 +1,7 @@
 //! Bind mounts: what the host has to have when a box is created, and when it is started.
 
 use crate::home::Home;
+use crate::sys;
 use a3s_box_core::{BindMount, BindPoint, BoxError, ErrorKind, Result};
 use std::fs;
 use std::io;
@@ -9,9 +10,10 @@ use std::path::PathBuf;
 /// Makes what is to be made, and refuses what cannot be mounted.
 ///
 /// # Errors
-/// `NotFound` for a path with nothing at it, `InvalidInput` for what is no folder and no file, or is the state
+/// `Unsupported` where the host serves no files, `NotFound` for a path with nothing at it, `InvalidInput` for what is no folder and no file, or is the state
 /// directory's.
 pub(crate) fn prepare(home: &Home, binds: &[BindMount]) -> Result<()> {
+    supported(binds)?;
     for bind in binds {
         if bind.create
             && fs::symlink_metadata(&bind.source).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
@@ -31,8 +33,19 @@ pub(crate) fn prepare(home: &Home, binds: &[BindMount]) -> Result<()> {
 /// # Errors
 /// As [`prepare`].
 pub(crate) fn attach(home: &Home, binds: &[BindMount]) -> Result<(Vec<PathBuf>, Vec<BindPoint>)> {
+    supported(binds)?;
     let points = binds.iter().map(|bind| point(home, bind)).collect::<Result<_>>()?;
     Ok((binds.iter().map(|bind| bind.source.clone()).collect(), points))
+}
+
+/// Refuses what this system's shim cannot serve.
+fn supported(binds: &[BindMount]) -> Result<()> {
+    if binds.is_empty() || sys::SERVES_FILES {
+        return Ok(());
+    }
+    let text = "bind mounts need a Linux host: the file server works with calls that are Linux's alone";
+    Err(BoxError::new(ErrorKind::Unsupported, text)
+        .with_hint("copy files with `a3s-box cp`, or use a volume"))
 }
 
 fn point(home: &Home, bind: &BindMount) -> Result<BindPoint> {

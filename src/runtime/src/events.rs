@@ -1,15 +1,14 @@
 //! The event log, as commands write and read it.
 
 use crate::state::{BoxRecord, State};
+use crate::sys::Watch;
 use crate::{Home, host};
 use a3s_box_core::{BoxEvent, EventKind, RunExit, event_labels};
 use a3s_box_events::{Teller, files};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
@@ -49,17 +48,14 @@ pub(crate) struct Reader {
     files: [PathBuf; 2],
     /// The file being read, its inode, and how far it was read.
     current: Option<(File, u64, u64)>,
-    watch: OwnedFd,
+    watch: Watch,
 }
 
 impl Reader {
     /// The begin of the log.
     pub(crate) fn open(home: &Home) -> io::Result<Self> {
         // Watched before it is read: what is written meanwhile is then seen.
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let changes =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
-        inotify::add_watch(&watch, home.path(), changes)?;
+        let watch = Watch::folder(home.path())?;
         let files = files(&home.events());
         let current = open(&files[0])?;
         Ok(Self { files, current, watch })
@@ -99,9 +95,7 @@ impl Reader {
         let micros = i64::try_from(left.unwrap_or(60_000_000).min(60_000_000)).unwrap_or(0);
         let timeout = Timespec { tv_sec: micros / 1_000_000, tv_nsec: micros % 1_000_000 * 1000 };
         poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], Some(&timeout))?;
-        let mut events = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(&self.watch, &mut events);
-        while reader.next().is_ok() {}
+        self.watch.clear();
         Ok(true)
     }
 }

@@ -1,7 +1,8 @@
-//! The host: its memory, and its process table: who lives, told by PID and start time, never by the PID alone.
+//! The host's process table: who lives, told by PID and start time, never by the PID alone.
 
-use a3s_box_core::{Bytes, HostProcess};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use crate::sys;
+use a3s_box_core::HostProcess;
+use a3s_box_files::Process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the UNIX epoch.
@@ -10,34 +11,10 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// How much memory there is; none where the host does not say.
-pub(crate) fn memory() -> Option<Bytes> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(Bytes(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
-}
-
 /// The process `pid`, if there is one that is not a zombie.
 pub(crate) fn process(pid: i32) -> Option<HostProcess> {
-    let stat = stat(pid)?;
-    let mut fields = stat.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some(HostProcess { pid, start_time })
-}
-
-/// Whose child the process `pid` is.
-pub(crate) fn parent(pid: i32) -> Option<i32> {
-    stat(pid)?.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-/// What the kernel tells of the process `pid`, from field 3 on.
-fn stat(pid: i32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // proc(5): the name, field 2, may hold anything, so fields are counted from the last parenthesis.
-    Some(stat.rsplit_once(')')?.1.to_owned())
+    let found = Process::find(pid).filter(|process| !process.is_zombie)?;
+    Some(HostProcess { pid, start_time: found.start_time })
 }
 
 /// This process.
@@ -52,27 +29,23 @@ pub(crate) fn is_alive(which: HostProcess) -> bool {
 
 /// Kills that very process, and waits until it is gone, at most `patience`. Whether it is gone.
 pub(crate) fn kill(which: HostProcess, patience: Duration) -> bool {
-    // The descriptor pins the process: what it names cannot be replaced between the check and the signal.
-    let Some(fd) = Pid::from_raw(which.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return !is_alive(which);
-    };
+    // On Linux the descriptor pins the process: what it names cannot be replaced between the check and the signal.
+    let Ok(end) = Process::end_of(which.pid) else { return !is_alive(which) };
     if !is_alive(which) {
         return true;
     }
-    let _ = pidfd_send_signal(&fd, Signal::KILL);
+    sys::kill(which.pid, &end);
     gone(which, patience)
 }
 
 /// Waits until that very process is gone, at most `patience`. Whether it is.
 pub(crate) fn gone(which: HostProcess, patience: Duration) -> bool {
-    let Some(fd) = Pid::from_raw(which.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return !is_alive(which);
-    };
+    let Ok(end) = Process::end_of(which.pid) else { return !is_alive(which) };
     if !is_alive(which) {
         return true;
     }
     let timeout = rustix::event::Timespec::try_from(patience).ok();
-    let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+    let mut fds = [rustix::event::PollFd::new(&end, rustix::event::PollFlags::IN)];
     let _ = rustix::event::poll(&mut fds, timeout.as_ref());
     !is_alive(which)
 }

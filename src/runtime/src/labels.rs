@@ -3,7 +3,7 @@
 //! An image is not trusted with the host: it may ask for no more than the host has, and for less than all of its
 //! memory. What a user asks for is the user's business.
 
-use crate::host;
+use crate::sys;
 use a3s_box_core::{BoxConfig, BoxError, ErrorKind, NetworkMode, PortMapping, Result};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -44,7 +44,7 @@ pub(crate) fn defaults(image: &str, labels: &BTreeMap<String, String>) -> Result
     if config.cpus > host {
         return Err(too_much(image, "cpus", &config.cpus.to_string(), &format!("{host} CPUs")));
     }
-    if let Some(memory) = host::memory()
+    if let Some(memory) = sys::memory()
         && config.memory.0 > memory.0 / SHARE
     {
         let has = format!("{memory}, of which an image may ask for half");

@@ -2,16 +2,14 @@
 //! was before it grew too long.
 
 use crate::home::BoxFolder;
+use crate::sys::Watch;
 use a3s_box_core::{HostProcess, RunStatus};
-use a3s_box_files::Lock;
+use a3s_box_files::{Lock, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -108,7 +106,7 @@ impl<T: DeserializeOwned> Cursor<T> {
     /// passed.
     pub(crate) fn follow(
         &mut self,
-        watch: &OwnedFd,
+        watch: &Watch,
         runs: Runs<'_>,
         deadline: Option<Instant>,
         sink: Sink<'_, T>,
@@ -118,18 +116,16 @@ impl<T: DeserializeOwned> Cursor<T> {
             let shim = if runs()? { self.shim()? } else { None };
             self.read(sink)?;
             let Some(shim) = shim else { return Ok(()) };
-            let pid = Pid::from_raw(shim.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            let end = Process::end_of(shim.pid).ok();
             let mut fds = vec![PollFd::new(watch, PollFlags::IN)];
-            fds.extend(pid.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            fds.extend(end.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
             let left = deadline.map_or(WAIT, |at| at.saturating_duration_since(Instant::now()).min(WAIT));
             if left.is_zero() {
                 return Ok(());
             }
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             poll(&mut fds, Some(&left))?;
-            let mut events = [std::mem::MaybeUninit::uninit(); 4096];
-            let mut reader = inotify::Reader::new(watch, &mut events);
-            while reader.next().is_ok() {}
+            watch.clear();
         }
     }
 
@@ -148,12 +144,8 @@ impl<T: DeserializeOwned> Cursor<T> {
     }
 
     /// What tells of changes in the box's folder: of the log, and of the status.
-    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let changes =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
-        inotify::add_watch(&watch, self.folder.path(), changes)?;
-        Ok(watch)
+    pub(crate) fn watch(&self) -> io::Result<Watch> {
+        Watch::folder(self.folder.path())
     }
 }
 

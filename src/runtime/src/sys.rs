@@ -1,5 +1,24 @@
-//! The runtime's unsafe code: what a shim's process does between fork and exec, and what the processor says of itself.
+//! The runtime's unsafe code: what a shim's process does between fork and exec, what the processor says of itself, and
+//! what is asked of each operating system in its own way.
 #![allow(unsafe_code, reason = "pre_exec has no safe form, neither have fork and dup2 inside it, nor CPUID")]
+
+#[cfg(target_os = "linux")]
+#[path = "sys/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "sys/macos.rs"]
+mod system;
+#[cfg(target_os = "linux")]
+#[path = "sys/inotify.rs"]
+mod watch;
+#[cfg(target_os = "macos")]
+#[path = "sys/kqueue.rs"]
+mod watch;
+
+pub(crate) use system::{
+    SERVES_FILES, first_word, hvf, kill, memory, mounts, processes, random, resident, unmount, working_folder,
+};
+pub(crate) use watch::Watch;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,7 +37,7 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
         .collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the closure calls only async-signal-safe functions (setsid, fork, _exit, dup2, close_range; see
+    // SAFETY: the closure calls only async-signal-safe functions (setsid, fork, _exit, dup2, close_range, fcntl; see
     // signal-safety(7)) and allocates nothing, as is due between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -37,11 +56,7 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
                 }
             }
             // Whoever waits for the end of a pipe that this process was given must not wait for the shim's.
-            #[cfg(target_os = "linux")]
-            if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
+            system::close_from(last + 1)
         });
     }
     command.spawn()?.wait()?;

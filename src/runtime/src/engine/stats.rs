@@ -2,17 +2,15 @@
 
 use super::{Engine, rpc};
 use crate::state::BoxRecord;
+use crate::sys;
 use a3s_box_agent::proto::agent::StatsRequest;
 use a3s_box_agent::proto::shim::NetworkRequest;
 use a3s_box_agent::shim_client;
-use a3s_box_core::{BoxError, BoxId, BoxName, ErrorKind, HostProcess, NetCounters, Result};
+use a3s_box_core::{BoxError, BoxId, BoxName, ErrorKind, NetCounters, Result};
 use serde::Serialize;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Pages, as proc(5) counts them. Other sizes would only shift a figure that is for people.
-const PAGE: u64 = 4096;
-
 /// What a box has used since it began, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BoxStats {
@@ -75,7 +73,7 @@ impl Engine {
             disk_read: reply.disk_read,
             disk_written: reply.disk_written,
             pids: reply.pids,
-            host_memory: vmm.and_then(resident).unwrap_or(0),
+            host_memory: vmm.and_then(|vmm| sys::resident(vmm.pid)).unwrap_or(0),
         })
     }
 }
@@ -95,10 +93,4 @@ impl Engine {
             .map_err(|_| BoxError::new(ErrorKind::Timeout, format!("{}: it does not answer", what())))??;
         Ok(reply.into_inner().counters.map(Into::into))
     }
-}
-
-/// The memory that a process occupies (proc_pid_statm(5)).
-fn resident(process: HostProcess) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.pid)).ok()?;
-    statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(PAGE)
 }

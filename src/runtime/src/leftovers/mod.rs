@@ -11,7 +11,7 @@ mod processes;
 
 use crate::engine::in_use;
 use crate::state::{BoxRecord, State, look};
-use crate::{Home, host};
+use crate::{Home, host, sys};
 use a3s_box_core::{BoxError, HostProcess, Result};
 use a3s_box_image::{ImageStore, RootfsCache};
 use serde::Serialize;
@@ -161,10 +161,7 @@ pub(crate) fn remove(
                 true => Ok(()),
                 false => Err(format!("it lives {} s after SIGKILL", PATIENCE.as_secs())),
             },
-            What::Mount(path) => {
-                let flags = rustix::mount::UnmountFlags::NOFOLLOW;
-                rustix::mount::unmount(path, flags).map_err(|e| io::Error::from(e).to_string())
-            }
+            What::Mount(path) => sys::unmount(path).map_err(|e| e.to_string()),
             What::Box(record) => remove_box(record).map_err(|error| error.with_causes()),
             What::Path(path) => remove_path(path).map_err(|e| e.to_string()),
             What::Stored(path) => {
@@ -212,19 +209,12 @@ fn images(home: &Home, state: &State) -> Result<Vec<Leftover>> {
 
 /// What is mounted below `dir`, outer mounts first.
 fn mounts(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    // proc(5): the fifth field is the mount point, in which white space is written in octal.
-    let table = match fs::read_to_string("/proc/self/mountinfo") {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let point = |line: &str| {
-        let field = line.split(' ').nth(4)?;
-        Some(PathBuf::from(
-            field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"),
-        ))
-    };
+    let all = sys::mounts()?;
+    if all.is_empty() {
+        return Ok(all);
+    }
     let dir = fs::canonicalize(dir)?;
-    Ok(table.lines().filter_map(point).filter(|path| path.starts_with(&dir) && *path != dir).collect())
+    Ok(all.into_iter().filter(|path| path.starts_with(&dir) && *path != dir).collect())
 }
 
 /// Removes a file or a folder, but never what another file system holds.

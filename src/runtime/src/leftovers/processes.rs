@@ -2,21 +2,16 @@
 
 use super::{Leftover, LeftoverKind, What};
 use crate::Home;
-use crate::host;
 use crate::state::State;
+use crate::{host, sys};
 use a3s_box_core::{BoxError, HostProcess, Result};
-use a3s_box_files::Lock;
+use a3s_box_files::{Lock, Process};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the kernel adds to the path of a folder that was removed under a process.
-const DELETED: &str = " (deleted)";
-/// A command line longer than this says nothing more.
-const MAX_WORDS: usize = 1 << 20;
 /// How long a process that has let its box go may take to be gone.
 const LEAVE: Duration = Duration::from_millis(500);
 
@@ -34,9 +29,9 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
     let boxes = home.boxes();
     let boxes =
         fs::canonicalize(&boxes).map_err(|e| BoxError::io(format!("cannot read {}", boxes.display()), e))?;
-    let table = fs::read_dir("/proc").map_err(|e| BoxError::io("cannot read the process table", e))?;
-    let pids = table.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let all: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, host::parent(pid)?))).collect();
+    let pids = sys::processes().map_err(|e| BoxError::io("cannot read the process table", e))?;
+    let parent = |pid: i32| Some((pid, Process::find(pid)?.parent));
+    let all: Vec<(i32, i32)> = pids.into_iter().filter_map(parent).collect();
     let workers: Vec<Worker> = all.iter().filter_map(|(pid, _)| worker(*pid, &boxes)).collect();
     let ours: HashSet<i32> = all.iter().map(|(pid, _)| *pid).filter(|pid| program(*pid).is_some()).collect();
     // One whose box is gone may still run the hooks that are to hear of it.
@@ -62,7 +57,8 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
         };
         if !tells(worker) {
             let name = format!("{} ({})", worker.process.pid, worker.program);
-            let (size, what) = (memory(worker.process.pid), What::Process(worker.process));
+            let (size, what) =
+                (sys::resident(worker.process.pid).unwrap_or(0), What::Process(worker.process));
             found.push(Leftover::new(LeftoverKind::Process, name, why, size, what));
         }
     }
@@ -73,32 +69,17 @@ pub(super) fn find(home: &Home, state: &State) -> Result<Vec<Leftover>> {
 
 /// What the process `pid` runs, if that is a shim, a VMM or a file server.
 fn program(pid: i32) -> Option<String> {
-    let mut words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    words.truncate(MAX_WORDS);
-    let program = Path::new(OsStr::from_bytes(words.split(|byte| *byte == 0).next()?));
-    let program = program.file_name()?.to_str()?.to_owned();
+    let program = sys::first_word(pid)?;
+    let program = Path::new(&program).file_name()?.to_str()?.to_owned();
     let ours = ["a3s-box-shim", "a3s-box-krun", "a3s-box-files"].contains(&program.as_str());
     (ours || program.starts_with("qemu-system-")).then_some(program)
 }
 
 /// The process `pid`, if it is one of ours in a folder of `boxes`.
 fn worker(pid: i32, boxes: &Path) -> Option<Worker> {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
     let program = program(pid)?;
     // One that gave its rights away does not say where it works, but dies with its shim.
-    let folder = fs::read_link(proc.join("cwd")).ok()?;
-    let bytes = folder.as_os_str().as_bytes();
-    let (folder, deleted) = match bytes.strip_suffix(DELETED.as_bytes()) {
-        Some(gone) => (PathBuf::from(OsStr::from_bytes(gone)), true),
-        None => (folder, false),
-    };
+    let (folder, deleted) = sys::working_folder(pid)?;
     let process = host::process(pid)?;
     (folder.parent() == Some(boxes)).then_some(Worker { process, program, folder, deleted })
-}
-
-/// Bytes of memory that the process `pid` has for itself and shares.
-fn memory(pid: i32) -> u64 {
-    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
 }

@@ -1,5 +1,12 @@
 //! The host, thing by thing: what is well, what is not, and what to do about it.
 
+#[cfg(target_os = "linux")]
+#[path = "checks/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "checks/macos.rs"]
+mod system;
+
 use super::{Facts, Qemu};
 use crate::Home;
 use a3s_box_core::{BoxError, Kernel, KvmVerdict};
@@ -52,8 +59,8 @@ impl Check {
 
 /// Looks at everything.
 pub(crate) fn all(home: &Home, facts: &Facts) -> Vec<Check> {
-    vec![
-        kvm(facts),
+    let mut checks = vec![
+        system::accelerator(facts),
         krun(facts),
         qemu(facts),
         kernel(facts, Kernel::Standard),
@@ -61,32 +68,9 @@ pub(crate) fn all(home: &Home, facts: &Facts) -> Vec<Check> {
         mkfs(),
         room(home),
         privacy(home),
-        namespaces(),
-        landlock(facts),
-    ]
-}
-
-fn kvm(facts: &Facts) -> Check {
-    let emulation = "boxes run in software emulation, slower and behind a weaker boundary";
-    match &facts.kvm {
-        KvmVerdict::Full => Check::well("kvm", "a probe VM ran in hardware"),
-        KvmVerdict::Ring3(reason) => Check::not(
-            "kvm",
-            Health::Lacking,
-            format!("usable with the cpl3 kernel; {reason}"),
-            "nothing on this host; where it is a VM, enable nested virtualization for it",
-        ),
-        KvmVerdict::Unusable(reason) => {
-            let remedy = if reason.starts_with("no permission") {
-                "run `sudo usermod -aG kvm $USER`, then log in again"
-            } else if reason.starts_with("no /dev/kvm") {
-                "enable virtualization in the firmware, or nested virtualization where this is a VM; load kvm_intel or kvm_amd"
-            } else {
-                "see `dmesg | grep kvm`"
-            };
-            Check::not("kvm", Health::Lacking, format!("{reason}; {emulation}"), remedy)
-        }
-    }
+    ];
+    checks.extend(system::walls(facts));
+    checks
 }
 
 fn krun(facts: &Facts) -> Check {
@@ -112,7 +96,7 @@ fn qemu(facts: &Facts) -> Check {
             // Without it, only hardware runs boxes.
             if facts.runs_hardware() { Health::Lacking } else { Health::Broken },
             format!("{} is not installed", Qemu::PROGRAM),
-            "on Debian `sudo apt-get install qemu-system-x86`, or name it in A3S_BOX_QEMU",
+            system::GET_QEMU,
         ),
     }
 }
@@ -143,7 +127,7 @@ fn mkfs() -> Check {
         "mkfs.ext4",
         Health::Broken,
         "not installed; boxes run with --ephemeral only",
-        "on Debian `sudo apt-get install e2fsprogs`",
+        system::GET_MKFS,
     )
 }
 
@@ -188,30 +172,5 @@ fn privacy(home: &Home) -> Check {
             format!("cannot look at {path}: {e}"),
             "set A3S_HOME to a folder of yours",
         ),
-    }
-}
-
-fn namespaces() -> Check {
-    let most = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
-    match most.trim().parse::<u64>() {
-        Ok(1..) => Check::well("user namespaces", "available"),
-        _ => Check::not(
-            "user namespaces",
-            Health::Lacking,
-            "not available; no box needs them today",
-            "raise the sysctl user.max_user_namespaces",
-        ),
-    }
-}
-
-fn landlock(facts: &Facts) -> Check {
-    match facts.landlock {
-        0 => Check::not(
-            "landlock",
-            Health::Lacking,
-            "not available; a VMM that was taken over could open its user's files",
-            "boot the host with `lsm=landlock,…`, Linux 5.13 or later",
-        ),
-        version => Check::well("landlock", format!("version {version}")),
     }
 }

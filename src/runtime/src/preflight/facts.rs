@@ -16,8 +16,8 @@ pub(crate) struct Facts {
     pub(crate) qemu: Option<Qemu>,
     /// What KVM is worth.
     pub(crate) kvm: KvmVerdict,
-    /// Whether there is Apple's Hypervisor framework.
-    pub(crate) hvf: bool,
+    /// Whether Apple's Hypervisor framework runs guests, or why it does not.
+    pub(crate) hvf: Result<(), String>,
     /// The version of Landlock's interface; 0 where there is none.
     pub(crate) landlock: u32,
     /// Whether libkrun in the shim is the one for SEV-SNP guests.
@@ -49,10 +49,10 @@ impl Facts {
             krun: probe.krun,
             qemu: Qemu::find(),
             kvm,
-            hvf: cfg!(all(target_os = "macos", target_arch = "aarch64")),
+            hvf: crate::sys::hvf().and_then(|()| probe.hvf.map_or(Ok(()), Err)),
             landlock: probe.landlock,
             sev_snp: probe.sev_snp,
-            memory: crate::host::memory(),
+            memory: crate::sys::memory(),
             kernels: [Kernel::Standard, Kernel::Cpl3].into_iter().filter(installed).collect(),
         })
     }
@@ -62,7 +62,7 @@ impl Facts {
         let kernel = match self.kvm {
             KvmVerdict::Full => Kernel::Standard,
             KvmVerdict::Ring3(_) => Kernel::Cpl3,
-            KvmVerdict::Unusable(_) => return self.hvf,
+            KvmVerdict::Unusable(_) => return self.hvf.is_ok(),
         };
         (self.krun.is_some() || self.qemu.is_some()) && self.kernels.contains(&kernel)
     }

@@ -102,10 +102,10 @@ impl Rung {
     /// Whether this host can run the box so.
     fn fits(self, config: &BoxConfig, facts: &Facts) -> Result<(), Refusal> {
         let refuse = |reason: String, way_out: &str| Err(Refusal { reason, way_out: way_out.to_owned() });
+        if let (Accel::Hvf, Err(reason)) = (self.accel, &facts.hvf) {
+            return refuse(reason.clone(), "leave --accel out");
+        }
         match (self.accel, &facts.kvm) {
-            (Accel::Hvf, _) if !facts.hvf => {
-                return refuse("hvf is Apple's, and this is no Apple silicon".into(), "leave --accel out");
-            }
             (Accel::Kvm, KvmVerdict::Unusable(reason)) => {
                 return refuse(
                     reason.clone(),

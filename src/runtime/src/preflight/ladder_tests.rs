@@ -8,7 +8,7 @@ fn host(kvm: KvmVerdict) -> Facts {
         krun: Some("1".into()),
         qemu: Some(Qemu("/usr/bin/qemu".into())),
         kvm,
-        hvf: false,
+        hvf: Err("hvf is Apple's".into()),
         landlock: 7,
         sev_snp: false,
         memory: Some(Bytes::gib(8)),

@@ -120,7 +120,13 @@ fn run_within(shim: &Path, seconds: i64) -> io::Result<HostProbe> {
 fn stuck() -> HostProbe {
     let [_, seconds] = PATIENCE;
     let reason = format!("a VM that counts to 10000 was not done after {seconds} s");
-    HostProbe { krun: None, kvm: KvmVerdict::Unusable(reason), landlock: 0, sev_snp: false }
+    HostProbe {
+        krun: None,
+        kvm: KvmVerdict::Unusable(reason.clone()),
+        hvf: Some(reason),
+        landlock: 0,
+        sev_snp: false,
+    }
 }
 
 #[cfg(test)]

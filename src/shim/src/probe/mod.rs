@@ -3,6 +3,8 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod guest;
+#[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+mod hvf;
 mod kvm;
 
 use crate::{sys, vmm};
@@ -17,6 +19,10 @@ pub(crate) fn report() -> ExitCode {
     let probe = HostProbe {
         krun: vmm::krun::VERSION.map(str::to_owned),
         kvm: kvm::verdict(),
+        #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+        hvf: hvf::trouble(),
+        #[cfg(not(all(target_os = "macos", target_arch = "aarch64")))]
+        hvf: None,
         landlock: sys::landlock_version(),
         sev_snp: vmm::krun::has_sev_snp(),
     };
