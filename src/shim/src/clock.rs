@@ -1,17 +1,18 @@
 //! The guest's wall clock follows the host's: it is told when the host's was set or the host has slept, when the
 //! guest has stood still, and from time to time, since two clocks drift apart.
 
+#[cfg(target_os = "linux")]
+#[path = "clock/linux.rs"]
+mod steps;
+#[cfg(target_os = "macos")]
+#[path = "clock/macos.rs"]
+mod steps;
+
 use crate::life::Stillness;
-use crate::sys;
 use a3s_box_agent::AgentClient;
 use a3s_box_agent::proto::agent::SetClockRequest;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
-use std::io;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::io::unix::AsyncFd;
+use steps::Steps;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -67,37 +68,6 @@ async fn tell(agent: &mut AgentClient) {
                 return;
             }
             Err(_) => return,
-        }
-    }
-}
-
-/// Steps of the host's clock: a timer that never goes off, and is cancelled by each (timerfd_create(2)).
-struct Steps(AsyncFd<OwnedFd>);
-
-impl Steps {
-    fn watch() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        let never = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: Timespec { tv_sec: i64::from(u32::MAX) * 2, tv_nsec: 0 },
-        };
-        timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
-        Ok(Self(sys::register(timer)?))
-    }
-
-    async fn next(&self) {
-        loop {
-            let Ok(mut ready) = self.0.readable().await else { return std::future::pending().await };
-            let mut count = [0; 8];
-            match ready.try_io(|timer| Ok(rustix::io::read(timer, &mut count)?)) {
-                Ok(Err(error))
-                    if error.raw_os_error() == Some(rustix::io::Errno::CANCELED.raw_os_error()) =>
-                {
-                    return;
-                }
-                Ok(_) => return std::future::pending().await,
-                Err(_would_block) => {}
-            }
         }
     }
 }

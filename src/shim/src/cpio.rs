@@ -2,6 +2,7 @@
 //!
 //! The kernel unpacks concatenated archives one after the other (kernel docs, early-userspace/buffer-format).
 
+use crate::sys;
 use a3s_box_core::ShimSpec;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -14,8 +15,7 @@ pub(crate) fn initramfs(spec: &ShimSpec) -> io::Result<OwnedFd> {
 }
 
 fn concatenate(shared: &Path, boot_json: &[u8]) -> io::Result<OwnedFd> {
-    let memfd = rustix::fs::memfd_create("initramfs", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut file = File::from(memfd);
+    let mut file = sys::anonymous("initramfs")?;
     let copied = io::copy(&mut File::open(shared)?, &mut file)?;
     // The kernel looks for the next archive at a multiple of four bytes.
     let padding = usize::try_from(copied.next_multiple_of(4) - copied).unwrap_or(0);

@@ -9,6 +9,10 @@
 #![cfg_attr(not(krun), allow(dead_code, reason = "what carries and confines libkrun has no other use"))]
 
 mod activity;
+#[cfg(target_os = "linux")]
+mod binds;
+#[cfg(target_os = "macos")]
+#[path = "binds/macos.rs"]
 mod binds;
 mod boot;
 mod clock;

@@ -4,7 +4,7 @@ use crate::health::Checked;
 use a3s_box_core::{
     BootPhase, BootTrace, BoxHealth, HealthCheck, HealthState, HostProcess, RunExit, RunStatus,
 };
-use a3s_box_files::Scratch;
+use a3s_box_files::{Process, Scratch};
 use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -145,13 +145,9 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The identity of a process of ours (proc(5), field 22 of `stat`).
+/// The identity of a process of ours.
 fn process(pid: u32) -> io::Result<HostProcess> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let start =
-        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok());
-    match (i32::try_from(pid), start) {
-        (Ok(pid), Some(start_time)) => Ok(HostProcess { pid, start_time }),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
+    let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+    let found = Process::find(pid).ok_or(io::ErrorKind::NotFound)?;
+    Ok(HostProcess { pid, start_time: found.start_time })
 }

@@ -1,13 +1,24 @@
 //! The shim's unsafe code: descriptors it is given, and what the VMM's process does between fork and exec.
 #![allow(unsafe_code, reason = "inherited descriptors and pre_exec have no safe form")]
 
+#[cfg(target_os = "linux")]
+#[path = "sys/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "sys/macos.rs"]
+mod system;
+
+#[cfg(target_os = "linux")]
+pub(crate) use system::register;
+pub(crate) use system::{NO_SIGNAL, anonymous, landlock_version, path_of, this_program};
+#[cfg(target_os = "macos")]
+pub(crate) use system::{deny_attach, sandbox};
+
 use crate::confine;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// The descriptors from 3 on, `count` of them, which this program was started with. They are not passed on further.
 ///
@@ -29,8 +40,8 @@ pub(crate) fn inherited(count: i32) -> io::Result<Vec<OwnedFd>> {
     (3..3 + count).map(take).collect()
 }
 
-/// Makes the process of `command` die with this thread, leave its session, gain no privileges, write no core,
-/// keep to what `program` leaves it, and have `fds` as descriptors 3, 4, 5, … and no others.
+/// Makes the process of `command` die with this thread (on macOS with this process), leave its session, gain no
+/// privileges, write no core, keep to what `program` leaves it, and have `fds` as descriptors 3, 4, 5, … and no others.
 pub(crate) fn confine(
     command: &mut Command,
     fds: &[&OwnedFd],
@@ -41,8 +52,7 @@ pub(crate) fn confine(
     let high =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 64)).collect::<Result<Vec<OwnedFd>, _>>()?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
-    let files = program.and_then(|program| program.files.as_ref()).map(AsRawFd::as_raw_fd);
-    let calls = program.map(|program| program.calls.clone());
+    let walls = system::Walls::of(program);
     let memory = program.map(|program| libc::rlimit { rlim_cur: program.memory, rlim_max: program.memory });
     let last = 2 + u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let parent = std::process::id();
@@ -51,69 +61,32 @@ pub(crate) fn confine(
         command.pre_exec(move || {
             // One byte, not none: a handler of core dumps that is a pipe takes no notice of none (core(5)).
             let no_core = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
-            if libc::setsid() < 0
-                || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-                || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0
-                || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0
-            {
+            if libc::setsid() < 0 || libc::setrlimit(libc::RLIMIT_CORE, &no_core) < 0 {
                 return Err(io::Error::last_os_error());
             }
+            system::die_with(parent)?;
             if let Some(memory) = &memory
                 && libc::setrlimit(libc::RLIMIT_DATA, memory) < 0
             {
                 return Err(io::Error::last_os_error());
             }
-            // The shim may have died before the signal was asked for.
-            if u32::try_from(libc::getppid()) != Ok(parent) {
-                libc::_exit(1);
-            }
-            if let Some(files) = files
-                && libc::syscall(libc::SYS_landlock_restrict_self, files, 0) < 0
-            {
-                return Err(io::Error::last_os_error());
-            }
+            walls.files()?;
             for (target, fd) in (3..).zip(&raw) {
                 if libc::dup2(*fd, target) < 0 {
                     return Err(io::Error::last_os_error());
                 }
             }
-            // What it refuses, none of what follows needs.
-            if let Some(calls) = &calls
-                && seccompiler::apply_filter(calls).is_err()
-            {
-                return Err(io::Error::last_os_error());
-            }
+            walls.calls()?;
             // What whoever started this program left open is not the VMM's to have.
-            if libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
+            system::close_from(last + 1)
         });
     }
     Ok(high)
 }
 
-/// Registers a descriptor to be read with the runtime.
-///
-/// # Errors
-/// Those of epoll_ctl(2).
-pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an owned descriptor is open and stays the same one until its owner, here the result, drops it.
-    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
-}
-
-/// The version of Landlock's interface; 0 where the kernel is without it (landlock_create_ruleset(2)).
-pub(crate) fn landlock_version() -> u32 {
-    const VERSION: libc::c_uint = 1;
-    // SAFETY: asked for the version, the call takes no pointer.
-    let version = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION)
-    };
-    u32::try_from(version).unwrap_or(0)
-}
-
 /// Calls that have no safe form because nobody should make them: what a confined process is tried with.
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(crate) mod testing {
     use std::io::Error;
 

@@ -102,7 +102,7 @@ fn spawn(spec: &ShimSpec, roots: &[OwnedFd]) -> io::Result<(Child, Vec<UnixStrea
         read_only: spec.boot.binds.iter().map(|point| point.read_only).collect(),
         hidden: spec.events.parent().and_then(identity),
     };
-    let mut command = std::process::Command::new("/proc/self/exe");
+    let mut command = std::process::Command::new(sys::this_program()?);
     command.arg0("a3s-box-files").arg(WORD).arg(serde_json::to_string(&told)?).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let fds: Vec<&OwnedFd> = roots.iter().zip(&theirs).flat_map(|(root, stream)| [root, stream]).collect();

@@ -1,6 +1,6 @@
 //! Which files a VMM may open (landlock(7)).
 
-use super::Needs;
+use super::{Needs, installation};
 use a3s_box_core::ShimSpec;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
@@ -82,16 +82,6 @@ pub(super) fn for_program(program: &Path, spec: &ShimSpec) -> Result<Option<Owne
     }
     rules.kvm()?;
     Ok(rules.0.into())
-}
-
-/// A program that is installed elsewhere than the system's: itself, and what lies beside its folder.
-fn installation(program: &Path) -> Vec<PathBuf> {
-    let Ok(program) = program.canonicalize() else { return Vec::new() };
-    let prefix = program.parent().and_then(Path::parent).map(Path::to_owned);
-    let beside = prefix
-        .into_iter()
-        .flat_map(|prefix| ["lib", "lib64", "libexec", "share"].map(|dir| prefix.join(dir)));
-    beside.chain([program]).collect()
 }
 
 struct Rules(RulesetCreated);

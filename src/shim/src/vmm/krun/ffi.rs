@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "libkrun takes C strings")]
 
 use super::{Guest, INITRD_FD, KERNEL_FD, ROOTFS_FD, SOCKET, UPPER_FD};
+use crate::sys;
 use a3s_box_agent::AGENT_PORT;
 use a3s_box_core::volume_serial;
 use std::ffi::{CStr, CString};
@@ -29,7 +30,7 @@ pub(super) struct Configured(u32);
 /// Describes the machine to libkrun: nothing but what is named here.
 pub(super) fn configure(guest: &Guest) -> Result<Configured, String> {
     let text = |s: String| CString::new(s).map_err(|_| "a NUL byte in the machine's description".to_owned());
-    let fd = |fd: i32| text(format!("/proc/self/fd/{fd}"));
+    let fd = |fd: i32| text(sys::path_of(fd));
     let command_line = text(guest.command_line.clone())?;
     let socket = text(SOCKET.to_owned())?;
     let (kernel, initrd, rootfs, upper) = (fd(KERNEL_FD)?, fd(INITRD_FD)?, fd(ROOTFS_FD)?, fd(UPPER_FD)?);

@@ -112,8 +112,8 @@ fn spawn(spec: &ShimSpec, initrd: OwnedFd, network: Option<OwnedFd>) -> io::Resu
         network: spec.network.as_ref().map(|network| network.addresses.mac),
         sync: !spec.discard,
     };
-    // Whatever replaces the program's file meanwhile, this is the one that speaks to itself.
-    let mut command = Command::new("/proc/self/exe");
+    // Whatever replaces the program's file meanwhile, on Linux this is the one that speaks to itself.
+    let mut command = Command::new(sys::this_program()?);
     command.arg0("a3s-box-krun").arg(WORD).arg(serde_json::to_string(&guest)?).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let inherited = sys::confine(&mut command, &files.iter().collect::<Vec<_>>(), None)?;

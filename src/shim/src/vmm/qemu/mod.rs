@@ -150,7 +150,7 @@ impl Qemu<'_> {
     fn spawn(&self, template: Option<OwnedFd>) -> io::Result<Started> {
         let (agent, agent_guest) = StdUnixStream::pair()?;
         let (qmp, qmp_guest) = StdUnixStream::pair()?;
-        let mut command = std::process::Command::new(self.program);
+        let mut command = self.confined.command(self.program);
         command.args(command_line::arguments(self.spec));
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

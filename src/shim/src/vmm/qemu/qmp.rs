@@ -2,7 +2,8 @@
 //! tell of the agent's port and of a guest that is saved or restored.
 
 use super::command_line::PORT_ID;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use crate::sys;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{self, IoSlice};
@@ -125,7 +126,7 @@ impl Qmp {
         let sent = stream
             .async_io(Interest::WRITABLE, || {
                 let parts = [IoSlice::new(line.as_bytes())];
-                Ok(sendmsg(stream, &parts, &mut ancillary, SendFlags::NOSIGNAL)?)
+                Ok(sendmsg(stream, &parts, &mut ancillary, sys::NO_SIGNAL)?)
             })
             .await?;
         if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
