@@ -1,5 +1,6 @@
 //! Everything that a user runs, built and laid out as an installation: the programs in cargo's release folder,
-//! and `kernel/` beside them with what guests boot from on this host.
+//! and `kernel/` beside them with what guests boot from on this host. On macOS the programs alone: what guests boot from is
+//! built on Linux.
 
 use crate::host::Host;
 use crate::kernel::{Arch, Flavor};
@@ -11,16 +12,13 @@ use std::process::Command;
 
 /// Builds it all. The folder that holds the programs.
 pub(crate) fn run_all() -> Result<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return for_macos();
+    }
     packages::install(&[packages::RUN])?;
     let vmlinux = kernel::standard()?;
     let initramfs = step("guest init", guest::initramfs)?;
-    step("programs", || {
-        run(cargo().args(["build", "--quiet", "--release", "-p", "a3s-box-cli", "-p", "a3s-box-shim"]))
-    })?;
-    let programs = places::target().join("release");
-    if cfg!(target_os = "macos") {
-        step("signature of the shim", || sign(&programs.join("a3s-box-shim")))?;
-    }
+    let programs = programs()?;
     let kernel = programs.join("kernel");
     std::fs::create_dir_all(&kernel).with_context(|| format!("cannot create {}", kernel.display()))?;
     link(&vmlinux, &kernel.join("vmlinux"))?;
@@ -28,6 +26,30 @@ pub(crate) fn run_all() -> Result<PathBuf> {
     // It takes minutes to build, and elsewhere nobody has a use for it.
     if Host::ask(&programs)?.interprets_ring_0() {
         link(&kernel::build(Flavor::Cpl3, Arch::HOST)?, &kernel.join("vmlinux-cpl3"))?;
+    }
+    Ok(programs)
+}
+
+/// Builds what a user runs. The folder that holds it.
+fn programs() -> Result<PathBuf> {
+    step("programs", || {
+        run(cargo().args(["build", "--quiet", "--release", "-p", "a3s-box-cli", "-p", "a3s-box-shim"]))
+    })?;
+    Ok(places::target().join("release"))
+}
+
+fn for_macos() -> Result<PathBuf> {
+    let programs = programs()?;
+    step("signature of the shim", || sign(&programs.join("a3s-box-shim")))?;
+    let kernel = programs.join("kernel");
+    let missing: Vec<&str> =
+        ["vmlinux", "initramfs.cpio"].into_iter().filter(|name| !kernel.join(name).exists()).collect();
+    if !missing.is_empty() {
+        eprintln!(
+            "    build {} on Linux on Arm (`cargo xtask kernel`, `cargo xtask guest`), and put it into {}",
+            missing.join(" and "),
+            kernel.display()
+        );
     }
     Ok(programs)
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod check;
+mod cross;
 mod demo;
 mod e2e;
 mod guest;

@@ -2,7 +2,7 @@
 
 use crate::e2e::E2e;
 use crate::step::{cargo, run, step};
-use crate::{check, lab, packages};
+use crate::{check, cross, lab, packages};
 use anyhow::Result;
 use clap::Args;
 
@@ -40,6 +40,7 @@ impl Test {
             lints.args(["clippy", "--quiet", "-p", "a3s-box-shim", "--features", "tee-sev", "--all-targets"]);
             run(lints.args(["--", "-D", "warnings"]))
         })?;
+        cross::run_all()?;
         step("tests without VMs", || {
             run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "a3s-box-tests"]))
         })?;
