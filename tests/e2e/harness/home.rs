@@ -2,6 +2,7 @@
 //! them: no process, no folder, no panic in a guest's console.
 
 use super::{A3s, eventually, given};
+use a3s_box_files::Process;
 use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::Path;
@@ -124,17 +125,29 @@ impl Home {
     /// The host's processes that work in or with this state directory, this test's commands aside.
     pub fn processes(&self) -> Vec<String> {
         let mut found = Vec::new();
+        let mut others = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let proc = entry.path();
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
             let words = fs::read(proc.join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&words).replace('\0', " ");
             let inside = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.path()));
+            let process = (pid, format!("{pid}: {line}"));
             if inside || line.contains(&self.path().display().to_string()) {
-                found.push(format!("{pid}: {line}"));
+                found.push(process);
+            } else {
+                others.push(process);
             }
         }
-        found
+        // libkrun's process lets nobody but root see its folder, but whose child it is.
+        let shims: Vec<u32> = found.iter().map(|(pid, _)| *pid).collect();
+        let of_shims = |(pid, line): &(u32, String)| {
+            let pid = i32::try_from(*pid).unwrap();
+            let parent = Process::find(pid).and_then(|found| u32::try_from(found.parent).ok());
+            line.contains("a3s-box-krun") && parent.is_some_and(|parent| shims.contains(&parent))
+        };
+        others.retain(of_shims);
+        found.into_iter().chain(others).map(|(_, line)| line).collect()
     }
 
     /// Waits until no process is left.
