@@ -7,7 +7,6 @@ use crate::policy::Policy;
 use crate::poll::Poll;
 use crate::secret::Handover;
 use crate::stream::FrameQueue;
-use crate::sys;
 use std::time::Instant;
 
 /// Private memory that all flows together may fill with bytes on their way. Beyond it the guest sends again.
@@ -64,7 +63,7 @@ impl Station {
     pub(crate) fn random(&self) -> u32 {
         let mut bytes = [0; 4];
         // An early, weaker number is no harm here.
-        sys::random(&mut bytes);
+        let _ = getrandom::fill(&mut bytes);
         u32::from_ne_bytes(bytes)
     }
 }

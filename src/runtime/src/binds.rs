@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Makes what is to be made, and refuses what cannot be mounted.
 ///
 /// # Errors
-/// `Unsupported` where the host serves no files, `NotFound` for a path with nothing at it, `InvalidInput` for what is no folder and no file, or is the state
-/// directory's.
+/// `Unsupported` where the host serves no files, `NotFound` for a path with nothing at it, `InvalidInput` for what is no
+/// folder and no file, or is the state directory's.
 pub(crate) fn prepare(home: &Home, binds: &[BindMount]) -> Result<()> {
     supported(binds)?;
     for bind in binds {

@@ -16,7 +16,7 @@ mod watch;
 mod watch;
 
 pub(crate) use system::{
-    SERVES_FILES, first_word, hvf, kill, memory, mounts, processes, random, resident, unmount, working_folder,
+    SERVES_FILES, first_word, hvf, kill, memory, mounts, processes, resident, unmount, working_folder,
 };
 pub(crate) use watch::Watch;
 
@@ -56,7 +56,7 @@ pub(crate) fn spawn_detached(command: &mut Command, fds: Vec<OwnedFd>) -> io::Re
                 }
             }
             // Whoever waits for the end of a pipe that this process was given must not wait for the shim's.
-            system::close_from(last + 1)
+            a3s_box_files::close_on_exec_from(last + 1)
         });
     }
     command.spawn()?.wait()?;

@@ -78,7 +78,7 @@ pub(crate) fn confine(
             }
             walls.calls()?;
             // What whoever started this program left open is not the VMM's to have.
-            system::close_from(last + 1)
+            a3s_box_files::close_on_exec_from(last + 1)
         });
     }
     Ok(high)

@@ -1,4 +1,5 @@
 //! Linux: `/proc`, and descriptors of processes.
+#![allow(unsafe_code, reason = "close_range has no safe form")]
 
 use crate::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -24,4 +25,13 @@ pub(crate) fn process(pid: i32) -> Option<Process> {
 pub(crate) fn end_of(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// close_range(2).
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: the call takes three numbers, and closes nothing.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
 //! macOS: libproc(3), sysctl(3) and kqueue(2).
-#![allow(unsafe_code, reason = "sysctl, libproc and kevent have no safe form")]
+#![allow(unsafe_code, reason = "sysctl, libproc, kevent and fcntl have no safe form")]
 
 use crate::Process;
 use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue};
@@ -61,4 +61,15 @@ pub(crate) fn end_of(pid: i32) -> io::Result<OwnedFd> {
         Err(Errno::SRCH) => Ok(io::pipe()?.0.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// fcntl(2), `F_SETFD`.
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    /// A process has no more descriptors than this here, whatever its limit says (syslimits.h).
+    const OPEN_MAX: u32 = 10_240;
+    for fd in first..OPEN_MAX {
+        // SAFETY: fcntl(2) takes any number; one that is not open is an error, and no matter.
+        unsafe { libc::fcntl(fd.cast_signed(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
 }

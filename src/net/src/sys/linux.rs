@@ -35,11 +35,6 @@ pub(crate) fn waker() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok((end, other))
 }
 
-/// Random bytes. It fails on no kernel that has the call.
-pub(crate) fn random(bytes: &mut [u8]) {
-    let _ = rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty());
-}
-
 /// The answer in what a ping socket gave: it is all of it.
 pub(crate) fn echo(message: &[u8]) -> &[u8] {
     message

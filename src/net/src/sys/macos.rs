@@ -1,5 +1,5 @@
 //! Sockets and wakers as macOS makes them: what they are is told to them afterwards.
-#![allow(unsafe_code, reason = "arc4random_buf and kevent have no safe form")]
+#![allow(unsafe_code, reason = "kevent has no safe form")]
 
 use rustix::event::kqueue::{self, Event};
 use rustix::io::{FdFlags, Result, fcntl_setfd, ioctl_fionbio};
@@ -54,12 +54,6 @@ pub(crate) fn kevent(
     // SAFETY: the kernel forgets a descriptor that is closed, and only compares the numbers of others.
     unsafe { kqueue::kevent(queue, changes, room, patience) }?;
     Ok(())
-}
-
-/// Random bytes (arc4random(3)).
-pub(crate) fn random(bytes: &mut [u8]) {
-    // SAFETY: it writes as many bytes as the slice has.
-    unsafe { libc::arc4random_buf(bytes.as_mut_ptr().cast(), bytes.len()) };
 }
 
 /// The answer in what a ping socket gave: before it comes the IP header where that is of version 4 (icmp(4)).

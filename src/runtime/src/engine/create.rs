@@ -6,7 +6,7 @@ use crate::networks::Networks;
 use crate::preflight::{self, Facts};
 use crate::settings::Settings;
 use crate::state::{BoxRecord, ImagePin, Records, State};
-use crate::{binds, health, host, labels, sys};
+use crate::{binds, health, host, labels};
 use a3s_box_core::{
     BoxConfig, BoxError, BoxId, BoxName, ErrorKind, EventKind, ExecRequest, NetTrust, Result, Secret, Signal,
     TtySize,
@@ -206,7 +206,7 @@ fn invent(records: &Records) -> Result<BoxName> {
 
 fn random() -> Result<[u8; 16]> {
     let mut bytes = [0; 16];
-    sys::random(&mut bytes).map_err(|e| BoxError::io("cannot read random bytes", e))?;
+    getrandom::fill(&mut bytes).map_err(|e| BoxError::io("cannot read random bytes", e.into()))?;
     Ok(bytes)
 }
 

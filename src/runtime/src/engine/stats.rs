@@ -11,6 +11,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What a box has used since it began, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BoxStats {

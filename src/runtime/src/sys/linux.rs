@@ -3,7 +3,6 @@
 use a3s_box_core::Bytes;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Signal, pidfd_send_signal};
-use rustix::rand::GetRandomFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,24 +28,9 @@ pub(crate) fn hvf() -> Result<(), String> {
     Err("hvf is Apple's, and this is no Apple silicon".to_owned())
 }
 
-/// Leaves the descriptors from `first` on to nobody who is executed (close_range(2)). Async-signal-safe.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes three numbers, and closes nothing.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// Kills the process whose `end` is waited for. It may have ended.
 pub(crate) fn kill(_pid: i32, end: &OwnedFd) {
     let _ = pidfd_send_signal(end, Signal::KILL);
-}
-
-/// Random bytes (getrandom(2)).
-pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
-    rustix::rand::getrandom(bytes, GetRandomFlags::empty())?;
-    Ok(())
 }
 
 /// The numbers of all processes.

@@ -11,8 +11,6 @@ use std::ptr;
 
 /// Whether the shim serves folders of the host to its box.
 pub(crate) const SERVES_FILES: bool = false;
-/// A process has no more descriptors than this here, whatever its limit says (syslimits.h, `OPEN_MAX`).
-const OPEN_MAX: u32 = 10_240;
 /// What a command line can be (syslimits.h, `ARG_MAX`).
 const ARG_MAX: usize = 1 << 20;
 
@@ -41,26 +39,10 @@ pub(crate) fn hvf() -> Result<(), String> {
     }
 }
 
-/// Leaves the descriptors from `first` on to nobody who is executed. Async-signal-safe.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
-    for fd in first..OPEN_MAX {
-        // SAFETY: fcntl(2) takes any number; one that is not open is an error, and no matter.
-        unsafe { libc::fcntl(fd.cast_signed(), libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    Ok(())
-}
-
 /// Kills the process `pid`, which was looked at just now. It may have ended.
 pub(crate) fn kill(pid: i32, _end: &OwnedFd) {
     // SAFETY: the call takes two numbers.
     unsafe { libc::kill(pid, libc::SIGKILL) };
-}
-
-/// Random bytes (arc4random(3)), which never fails.
-pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
-    // SAFETY: it writes as many bytes as the slice has.
-    unsafe { libc::arc4random_buf(bytes.as_mut_ptr().cast(), bytes.len()) };
-    Ok(())
 }
 
 /// The numbers of all processes.

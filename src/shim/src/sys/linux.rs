@@ -1,4 +1,4 @@
-//! Linux: prctl(2), Landlock, seccomp, close_range(2), memfd_create(2).
+//! Linux: prctl(2), Landlock, seccomp, memfd_create(2).
 
 use crate::confine;
 use rustix::fs::MemfdFlags;
@@ -77,15 +77,6 @@ pub(super) fn die_with(parent: u32) -> io::Result<()> {
         if u32::try_from(libc::getppid()) != Ok(parent) {
             libc::_exit(1);
         }
-    }
-    Ok(())
-}
-
-/// Leaves the descriptors from `first` on to nobody who is executed. Async-signal-safe.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes three numbers, and closes nothing.
-    if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
     }
     Ok(())
 }

@@ -100,15 +100,6 @@ unsafe fn watch(parent: i32, ours: i32) -> ! {
     }
 }
 
-/// Leaves the descriptors from `first` on to nobody who is executed. Async-signal-safe.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
-    for fd in first..OPEN_MAX {
-        // SAFETY: fcntl(2) takes any number; one that is not open is an error, and no matter.
-        unsafe { libc::fcntl(fd.cast_signed(), libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    Ok(())
-}
-
 /// Puts on a Seatbelt profile, for good (sandbox_init(3)).
 ///
 /// # Errors
