@@ -29,6 +29,11 @@ impl Pair {
             _ => "vmlinux-cpl3",
         }
     }
+
+    /// As [`microvm`].
+    pub(crate) fn microvm(self) -> [&'static str; 4] {
+        microvm(self.accel == "kvm", self.kernel == "cpl3")
+    }
 }
 
 impl fmt::Display for Pair {
@@ -69,6 +74,21 @@ impl Host {
         let pairs = [on_kvm("krun"), on_kvm("qemu"), Some(emulated)];
         pairs.into_iter().flatten().filter(|pair| self.info[pair.vmm].is_string()).collect()
     }
+}
+
+/// The machine and the processor that boxes have on QEMU (`src/shim/src/vmm/qemu/command_line.rs`), for what boots a kernel
+/// without the shim.
+pub(crate) fn microvm(kvm: bool, cpl3: bool) -> [&'static str; 4] {
+    let machine = match kvm {
+        true => "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,x-option-roms=off",
+        false => "microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off",
+    };
+    let cpu = match (kvm, cpl3) {
+        (true, true) => "host,arch-capabilities=off",
+        (true, false) => "host",
+        (false, _) => "max,-smap",
+    };
+    ["-machine", machine, "-cpu", cpu]
 }
 
 #[cfg(test)]

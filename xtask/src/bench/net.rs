@@ -191,18 +191,11 @@ impl Machine {
             "console=ttyS0 quiet {} bench.MTU={mtu} bench.GUEST={guest} bench.GATEWAY={gateway} bench.PORT={port}",
             if pair.accel == "tcg" { "tsc=reliable no_timer_check" } else { "" }
         );
-        let (machine, cpu) = match pair.accel {
-            "tcg" => ("microvm,acpi=off,rtc=on,isa-serial=on,x-option-roms=off", "max,-smap"),
-            _ => (
-                "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,x-option-roms=off",
-                "host,arch-capabilities=off",
-            ),
-        };
         let mac = addresses.mac.map(|b| format!("{b:02x}")).join(":");
         let device = format!("virtio-net-device,netdev=n,mac={mac}");
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"]);
-        qemu.args(["-machine", machine, "-accel", pair.accel, "-cpu", cpu]);
+        qemu.args(["-accel", pair.accel]).args(pair.microvm());
         qemu.args(["-netdev", &netdev, "-device", &device, "-serial", "null"]);
         qemu.arg("-kernel")
             .arg(programs.join("kernel").join(pair.kernel_file()))

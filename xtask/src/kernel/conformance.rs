@@ -2,7 +2,7 @@
 
 use super::{Arch, Flavor};
 use crate::step::{quietly, step};
-use crate::{guest, packages};
+use crate::{guest, host, packages};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -186,14 +186,7 @@ fn machine(pair: Pair) -> Command {
         "512M",
     ]);
     command.args(["-smp", &pair.cpus.to_string()]);
-    // The processor is the one that boxes have.
-    let (machine, cpu) = match (pair.accel, pair.flavor) {
-        (Accel::Kvm, Flavor::Cpl3) => ("acpi=off,pit=off,pic=off", "host,arch-capabilities=off"),
-        (Accel::Kvm, Flavor::Standard) => ("acpi=off,pit=off,pic=off", "host"),
-        (Accel::Tcg, _) => ("acpi=off", "max,-smap"),
-    };
-    let machine = format!("microvm,{machine},rtc=on,isa-serial=on,x-option-roms=off");
-    command.args(["-M", &machine, "-cpu", cpu]);
+    command.args(host::microvm(pair.accel == Accel::Kvm, pair.flavor == Flavor::Cpl3));
     command.args(["-accel", if pair.accel == Accel::Kvm { "kvm" } else { "tcg,thread=multi" }]);
     command.args(["-device", "virtio-serial-device", "-device", "virtio-rng-device"]);
     command.args(["-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"]);
