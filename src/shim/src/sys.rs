@@ -8,9 +8,11 @@ mod system;
 #[path = "sys/macos.rs"]
 mod system;
 
+#[cfg(any(krun, target_os = "macos"))]
+pub(crate) use system::path_of;
 #[cfg(target_os = "linux")]
 pub(crate) use system::register;
-pub(crate) use system::{NO_SIGNAL, anonymous, landlock_version, path_of, this_program};
+pub(crate) use system::{NO_SIGNAL, anonymous, landlock_version, this_program};
 #[cfg(target_os = "macos")]
 pub(crate) use system::{deny_attach, sandbox};
 

@@ -15,9 +15,11 @@ mod system;
 #[path = "macos.rs"]
 mod system;
 
+#[cfg(any(krun, test))]
+pub(crate) use system::confine;
 #[cfg(target_os = "linux")]
 pub(crate) use system::confine_files;
-pub(crate) use system::{Program, confine, for_program};
+pub(crate) use system::{Program, for_program};
 
 use a3s_box_core::{Accel, ShimSpec};
 use std::os::fd::OwnedFd;
