@@ -96,10 +96,12 @@ impl Container {
         let forked = fork(&place, namespaces, parts.cgroup.as_fd(), terminals.as_fd(), &common, exec)?;
         let main = forked.pidfd.try_clone()?;
         // Every process that init forks from now on is one of the container's.
-        rustix::thread::move_into_thread_name_spaces(
-            main.as_fd(),
-            rustix::thread::ThreadNameSpaceType::PROCESS_ID,
-        )?;
+        let of_main = rustix::thread::ThreadNameSpaceType::PROCESS_ID;
+        match rustix::thread::move_into_thread_name_spaces(main.as_fd(), of_main) {
+            // It has ended already. Its report says why, and whatever would join it fails.
+            Err(rustix::io::Errno::SRCH) => {}
+            joined => joined?,
+        }
         let container = Self {
             volumes,
             main,
