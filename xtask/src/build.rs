@@ -38,6 +38,12 @@ fn programs() -> Result<PathBuf> {
     Ok(places::target().join("release"))
 }
 
+/// Builds the launcher that is nothing but libkrun. Where it is.
+pub(crate) fn bare_krun() -> Result<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--release", "-p", "bare-krun"]))?;
+    Ok(places::target().join("release/bare-krun"))
+}
+
 fn for_macos() -> Result<PathBuf> {
     let programs = programs()?;
     step("signature of the shim", || sign(&programs.join("a3s-box-shim")))?;

@@ -6,6 +6,7 @@
 mod compile;
 pub(crate) mod conformance;
 mod fragment;
+mod machine;
 mod recipe;
 mod source;
 

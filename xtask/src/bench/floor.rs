@@ -1,11 +1,11 @@
 //! The bare VM that a box is measured against.
 
 use super::boot::Boxes;
-use crate::step::{cargo, quietly, run};
-use crate::{guest, places};
+use crate::step::quietly;
+use crate::{build, guest};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,21 +54,28 @@ impl Floor {
 
 /// libkrun, called by a program that does nothing else.
 fn krun(words: &[&str], pid: i64, files: Files) -> Result<Floor> {
-    run(cargo().args(["build", "--quiet", "--release", "-p", "floor-krun"]))?;
+    let program = build::bare_krun()?;
     let guest: Value = serde_json::from_str(words.last().context("the VMM was told nothing")?)?;
     // What the shim has opened for it: the initramfs, the kernel, the rootfs image, the disk.
     let opened = |fd: u32| fs::read_link(format!("/proc/{pid}/fd/{fd}"));
     let disk = files.disk.with_extension("floor");
     fs::copy(&files.disk, &disk)?;
+    let word = |what: &str, value: &OsStr| {
+        let mut word = OsString::from(what);
+        word.push("=");
+        word.push(value);
+        word
+    };
+    let command_line = guest["command_line"].as_str().context("the guest has no command line")?;
     Ok(Floor {
-        program: places::target().join("release/floor-krun"),
+        program,
         arguments: vec![
-            guest["memory_mib"].to_string().into(),
-            opened(4)?.into(),
-            files.initramfs.into(),
-            guest["command_line"].as_str().context("the guest has no command line")?.into(),
-            opened(5)?.into(),
-            disk.into(),
+            word("memory", guest["memory_mib"].to_string().as_ref()),
+            word("kernel", opened(4)?.as_ref()),
+            word("initramfs", files.initramfs.as_ref()),
+            word("append", command_line.as_ref()),
+            word("readonly", opened(5)?.as_ref()),
+            word("disk", disk.as_ref()),
         ],
     })
 }

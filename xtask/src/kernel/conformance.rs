@@ -1,14 +1,15 @@
 //! `cargo xtask kernel-test`: boots kernels with the conformance program as their first process.
 
+use super::machine::{Kind, Machine};
 use super::{Arch, Flavor};
-use crate::step::{quietly, step};
-use crate::{guest, host, packages};
+use crate::step::step;
+use crate::{guest, packages};
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -16,21 +17,20 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Of which so much from one line to the next: a case has a deadline of its own, which is shorter.
 const SILENCE: Duration = Duration::from_secs(240);
-const DISK_BYTES: u64 = 256 << 20;
 /// What a kernel says when something is wrong with it.
 const ALARMS: &[&str] = &["Kernel panic", "BUG:", "Oops", "WARNING:", "rcu: INFO"];
 
 /// Boot guest kernels and hold them to what programs expect of a kernel
 ///
-/// Without options: every kernel under every accelerator that it is for and that this machine has.
+/// Without options: every kernel in every kind of machine that it is for and that this host has.
 #[derive(Args)]
 pub(crate) struct KernelTest {
     /// This kernel only
     #[arg(long, value_enum)]
     flavor: Option<Flavor>,
-    /// With this accelerator only
+    /// In this kind of machine only
     #[arg(long, value_enum)]
-    accel: Option<Accel>,
+    machine: Option<Kind>,
     /// How often each case runs: many times for a soak
     #[arg(long, default_value_t = 1)]
     rounds: u32,
@@ -39,26 +39,21 @@ pub(crate) struct KernelTest {
     only: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Accel {
-    Kvm,
-    Tcg,
-}
-
 /// A kernel in a machine.
 #[derive(Clone, Copy)]
 struct Pair {
     flavor: Flavor,
-    accel: Accel,
+    machine: Kind,
     cpus: u32,
 }
 
-/// What is tried without being asked for. The standard kernel under KVM is not: a machine's KVM may interpret it.
+/// What is tried without being asked for. The standard kernel under KVM is not: a host's KVM may interpret it.
 const PAIRS: &[Pair] = &[
-    Pair { flavor: Flavor::Standard, accel: Accel::Tcg, cpus: 1 },
-    Pair { flavor: Flavor::Standard, accel: Accel::Tcg, cpus: 2 },
-    Pair { flavor: Flavor::Cpl3, accel: Accel::Tcg, cpus: 1 },
-    Pair { flavor: Flavor::Cpl3, accel: Accel::Kvm, cpus: 1 },
+    Pair { flavor: Flavor::Standard, machine: Kind::Tcg, cpus: 1 },
+    Pair { flavor: Flavor::Standard, machine: Kind::Tcg, cpus: 2 },
+    Pair { flavor: Flavor::Cpl3, machine: Kind::Tcg, cpus: 1 },
+    Pair { flavor: Flavor::Cpl3, machine: Kind::Kvm, cpus: 1 },
+    Pair { flavor: Flavor::Cpl3, machine: Kind::Krun, cpus: 1 },
 ];
 
 impl KernelTest {
@@ -69,18 +64,18 @@ impl KernelTest {
         );
         packages::install(&[packages::RUN])?;
         let chosen = |pair: &&Pair| {
-            self.flavor.is_none_or(|f| f == pair.flavor) && self.accel.is_none_or(|a| a == pair.accel)
+            self.flavor.is_none_or(|f| f == pair.flavor) && self.machine.is_none_or(|m| m == pair.machine)
         };
         let mut pairs: Vec<Pair> = PAIRS.iter().filter(chosen).copied().collect();
-        if let (true, Some(flavor), Some(accel)) = (pairs.is_empty(), self.flavor, self.accel) {
-            pairs.push(Pair { flavor, accel, cpus: 1 });
+        if let (true, Some(flavor), Some(machine)) = (pairs.is_empty(), self.flavor, self.machine) {
+            pairs.push(Pair { flavor, machine, cpus: 1 });
         }
         let initramfs = guest::pack("a3s-box-conformance")?;
         let mut failed = Vec::new();
         for pair in pairs {
             let name =
-                format!("{:?} kernel, {:?}, {} CPU", pair.flavor, pair.accel, pair.cpus).to_lowercase();
-            if pair.accel == Accel::Kvm && self.accel.is_none() && File::open("/dev/kvm").is_err() {
+                format!("{:?} kernel, {:?}, {} CPU", pair.flavor, pair.machine, pair.cpus).to_lowercase();
+            if pair.machine != Kind::Tcg && self.machine.is_none() && File::open("/dev/kvm").is_err() {
                 eprintln!("    {name}: left out, /dev/kvm cannot be opened");
                 continue;
             }
@@ -96,15 +91,12 @@ impl KernelTest {
 
     fn boot(&self, pair: Pair, vmlinux: &Path, initramfs: &Path) -> Result<()> {
         let scratch = tempfile::tempdir()?;
-        let disk = scratch.path().join("disk");
-        File::create(&disk)?.set_len(DISK_BYTES)?;
-        quietly(Command::new("/sbin/mkfs.ext4").arg("-q").arg(&disk))?;
-        let mut machine = machine(pair);
-        machine.arg("-kernel").arg(vmlinux).arg("-initrd").arg(initramfs);
-        machine.arg("-drive").arg(format!("if=none,id=disk,format=raw,file={}", disk.display()));
-        machine.args(["-append", &self.command_line(pair)]);
-        let mut child =
-            machine.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run QEMU")?;
+        let only = self.only.as_ref().map_or(String::new(), |part| format!(" conformance.only={part}"));
+        let words = format!("conformance.rounds={}{only}", self.rounds);
+        let cpl3 = pair.flavor == Flavor::Cpl3;
+        let mut machine = Machine::new(pair.machine, cpl3, pair.cpus, scratch.path())?;
+        let command = machine.boot(vmlinux, initramfs, &words);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("no machine")?;
         let told = self.listen(&mut child);
         // It ended by itself, or is of no use any more.
         let _ = child.kill();
@@ -112,23 +104,9 @@ impl KernelTest {
         told
     }
 
-    fn command_line(&self, pair: Pair) -> String {
-        let machine = match pair.accel {
-            Accel::Kvm => "lapic_timer_hz=1000000000",
-            Accel::Tcg => {
-                "mitigations=off tsc=reliable no_timer_check lapic_timer_hz=1000000000 noreplace-smp"
-            }
-        };
-        let only = self.only.as_ref().map_or(String::new(), |part| format!(" conformance.only={part}"));
-        format!(
-            "console=ttyS0 quiet loglevel=4 reboot=t panic=-1 {machine} conformance.rounds={}{only}",
-            self.rounds
-        )
-    }
-
     /// Reads the console to its end and judges by what it said.
     fn listen(&self, child: &mut Child) -> Result<()> {
-        let console = BufReader::new(child.stdout.take().context("QEMU has no output")?);
+        let console = BufReader::new(child.stdout.take().context("the machine has no console")?);
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in console.lines().map_while(|line| line.ok()) {
@@ -169,27 +147,4 @@ impl KernelTest {
         eprintln!("    {counts}");
         Ok(())
     }
-}
-
-/// The machine that boxes get, with a disk and a network.
-fn machine(pair: Pair) -> Command {
-    let mut command = Command::new("qemu-system-x86_64");
-    command.args([
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-        "-serial",
-        "stdio",
-        "-m",
-        "512M",
-    ]);
-    command.args(["-smp", &pair.cpus.to_string()]);
-    command.args(host::microvm(pair.accel == Accel::Kvm, pair.flavor == Flavor::Cpl3));
-    command.args(["-accel", if pair.accel == Accel::Kvm { "kvm" } else { "tcg,thread=multi" }]);
-    command.args(["-device", "virtio-serial-device", "-device", "virtio-rng-device"]);
-    command.args(["-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"]);
-    command.args(["-device", "virtio-blk-device,drive=disk"]);
-    command
 }

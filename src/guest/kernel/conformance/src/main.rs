@@ -30,9 +30,11 @@ fn main() {
     prepare();
     let asked = option("conformance.only");
     let rounds = option("conformance.rounds").and_then(|n| n.parse().ok()).unwrap_or(1_u32);
+    let devices = option("conformance.devices").unwrap_or_default();
+    let there = |(name, _): &&(&str, fn())| devices.split(',').any(|device| device == *name);
     let (mut passed, mut failed) = (0, 0);
     for round in 0..rounds {
-        for (name, case) in cases::ALL {
+        for (name, case) in cases::ALL.iter().chain(cases::DEVICES.iter().filter(there)) {
             if asked.as_ref().is_some_and(|part| !name.contains(part.as_str())) {
                 continue;
             }

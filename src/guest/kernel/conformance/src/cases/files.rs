@@ -21,23 +21,44 @@ fn block(number: usize) -> Vec<u8> {
 
 /// What every file system of a box must do. Nothing of it stays.
 fn exercise(dir: &Path) {
+    names(dir);
+    attributes(dir);
+}
+
+/// Files come and go by many names.
+fn names(dir: &Path) {
     fs::create_dir_all(dir.join("a/b")).expect("mkdir");
     fs::write(dir.join("a/file"), "text").expect("write");
     fs::hard_link(dir.join("a/file"), dir.join("a/b/link")).expect("link");
     symlink("a/file", dir.join("symlink")).expect("symlink");
     assert_eq!(fs::metadata(dir.join("symlink")).expect("stat").nlink(), 2);
     fs::rename(dir.join("a/b/link"), dir.join("renamed")).expect("rename");
-    setxattr(dir.join("renamed"), c"user.test", b"value", XattrFlags::empty()).expect("setxattr");
+    for number in 0..500 {
+        fs::write(dir.join(format!("a/{number}")), number.to_string()).expect("write");
+    }
+    assert_eq!(fs::read_dir(dir.join("a")).expect("readdir").count(), 502);
+    fs::remove_dir_all(dir.join("a")).expect("remove");
+    assert_eq!(fs::read_to_string(dir.join("renamed")).expect("read"), "text");
+    for name in ["renamed", "symlink"] {
+        fs::remove_file(dir.join(name)).expect("remove");
+    }
+}
+
+/// Files carry more than bytes, and some are devices.
+fn attributes(dir: &Path) {
+    fs::write(dir.join("file"), "text").expect("write");
+    fs::hard_link(dir.join("file"), dir.join("link")).expect("link");
+    setxattr(dir.join("link"), c"user.test", b"value", XattrFlags::empty()).expect("setxattr");
     let mut value = [0; 16];
-    assert_eq!(getxattr(dir.join("a/file"), c"user.test", &mut value).expect("getxattr"), 5);
+    assert_eq!(getxattr(dir.join("file"), c"user.test", &mut value).expect("getxattr"), 5);
     // A minimal list of access: owner, group, others.
     let acl = [
         2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255,
         255, 255,
     ];
-    setxattr(dir.join("renamed"), c"system.posix_acl_access", &acl, XattrFlags::empty()).expect("an ACL");
+    setxattr(dir.join("link"), c"system.posix_acl_access", &acl, XattrFlags::empty()).expect("an ACL");
     setxattr(
-        dir.join("renamed"),
+        dir.join("link"),
         c"security.capability",
         &[1, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         XattrFlags::empty(),
@@ -51,13 +72,7 @@ fn exercise(dir: &Path) {
         rustix::fs::makedev(1, 3),
     )
     .expect("mknod");
-    for number in 0..500 {
-        fs::write(dir.join(format!("a/{number}")), number.to_string()).expect("write");
-    }
-    assert_eq!(fs::read_dir(dir.join("a")).expect("readdir").count(), 502);
-    fs::remove_dir_all(dir.join("a")).expect("remove");
-    assert_eq!(fs::read_to_string(dir.join("renamed")).expect("read"), "text");
-    for name in ["renamed", "symlink", "null"] {
+    for name in ["file", "link", "null"] {
         fs::remove_file(dir.join(name)).expect("remove");
     }
 }
@@ -75,10 +90,26 @@ pub fn disk() {
     fs::create_dir_all(dir).expect("mkdir");
     mount(DISK, dir, "ext4", MountFlags::empty(), NOTHING).expect("mount ext4");
     exercise(dir);
+    blocks(dir, 64);
+    unmount(dir, UnmountFlags::empty()).expect("unmount");
+}
+
+/// The host's folder, by virtio-fs. What attributes its files have is the host's matter.
+pub fn folder() {
+    let dir = Path::new("/tmp/folder");
+    fs::create_dir_all(dir).expect("mkdir");
+    mount("folder", dir, "virtiofs", MountFlags::empty(), NOTHING).expect("mount virtiofs");
+    names(dir);
+    blocks(dir, 16);
+    unmount(dir, UnmountFlags::empty()).expect("unmount");
+}
+
+/// `count` MiB into a file, out of memory, and back.
+fn blocks(dir: &Path, count: usize) {
     let path = dir.join("blocks");
     let mut file =
         OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path).expect("open");
-    for number in 0..64 {
+    for number in 0..count {
         file.write_all(&block(number)).expect("write");
     }
     file.sync_all().expect("fsync");
@@ -87,14 +118,13 @@ pub fn disk() {
     fs::write("/proc/sys/vm/drop_caches", "3").expect("drop_caches");
     let mut file = File::open(&path).expect("open");
     let mut got = vec![0; MIB];
-    for number in (0..64).rev() {
+    for number in (0..count).rev() {
         file.seek(SeekFrom::Start((number * MIB) as u64)).expect("seek");
         file.read_exact(&mut got).expect("read");
         assert!(got == block(number), "block {number}");
     }
     drop(file);
     fs::remove_file(&path).expect("remove");
-    unmount(dir, UnmountFlags::empty()).expect("unmount");
 }
 
 /// overlayfs joins a read-only file system and a writable one.

@@ -77,3 +77,6 @@ pub const ALL: &[(&str, fn())] = &[
     ("net-unix", net::unix),
     ("net-families", net::families),
 ];
+
+/// Cases about devices that not every machine has, by the device: `conformance.devices` names those that are there.
+pub const DEVICES: &[(&str, fn())] = &[("vsock", net::vsock), ("folder", files::folder)];

@@ -2,6 +2,7 @@
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -43,9 +44,12 @@ fn up(name: &str) {
 
 /// Packets through the virtual network card, to a gateway that answers echo requests.
 pub fn device() {
-    const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+    let addresses = crate::option("conformance.net").expect("conformance.net=OWN:GATEWAY");
+    let (own, gateway) = addresses.split_once(':').expect("two addresses");
+    let own: Ipv4Addr = own.parse().expect("an address");
+    let gateway: Ipv4Addr = gateway.parse().expect("an address");
     let address = |bytes: [u8; 4]| [&[2, 0, 0, 0][..], &bytes].concat();
-    interface("eth0", 0x8916, &address([10, 0, 2, 15]));
+    interface("eth0", 0x8916, &address(own.octets()));
     interface("eth0", 0x891c, &address([255, 255, 255, 0]));
     up("eth0");
     let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP)).expect("socket");
@@ -60,12 +64,29 @@ pub fn device() {
         let folded = (folded & 0xffff) + (folded >> 16);
         let check = !u16::try_from(folded).expect("16 bits");
         echo[2..4].copy_from_slice(&check.to_be_bytes());
-        sendto(&socket, &echo, SendFlags::empty(), &SocketAddrV4::new(GATEWAY, 0)).expect("send");
+        sendto(&socket, &echo, SendFlags::empty(), &SocketAddrV4::new(gateway, 0)).expect("send");
         let mut got = [0; 2_000];
         let (len, _) = recv(&socket, &mut got, RecvFlags::empty()).expect("an answer");
         // Behind the 20 bytes of the IP header: the type of an answer, then what was sent.
         assert_eq!((got[20], &got[24..len]), (0, &echo[4..]), "packet {number}");
     }
+}
+
+/// A stream through the virtual socket device to the host, which says back what it hears.
+pub fn vsock() {
+    const HOST: u32 = 2;
+    const ECHO_PORT: u32 = 7;
+    let socket = socket(AddressFamily::VSOCK, SocketType::STREAM, None).expect("socket");
+    // vsock(7): `struct sockaddr_vm`.
+    let mut address = [0_u8; 16];
+    address[..2].copy_from_slice(&AddressFamily::VSOCK.as_raw().to_le_bytes());
+    address[4..8].copy_from_slice(&ECHO_PORT.to_le_bytes());
+    address[8..12].copy_from_slice(&HOST.to_le_bytes());
+    let descriptor = usize::try_from(socket.as_raw_fd()).expect("a descriptor");
+    crate::sys::call(libc::SYS_connect, [descriptor, address.as_ptr().addr(), address.len(), 0, 0, 0])
+        .expect("connect");
+    let to = File::from(socket);
+    transfer(to.try_clone().expect("dup"), to);
 }
 
 pub fn loopback() {
