@@ -29,5 +29,8 @@ fn main() -> ExitCode {
     if called == "/init" && std::process::id() == 1 {
         boot::init()
     }
+    if called.as_encoded_bytes() == process::spawner::NAME.to_bytes() {
+        return process::spawner::main();
+    }
     nsexec::main()
 }

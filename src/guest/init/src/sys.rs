@@ -167,21 +167,6 @@ pub(crate) fn close_from(first: u32) {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
 
-/// Closes every descriptor but the standard streams and `kept`.
-pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) {
-    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for fd in kept {
-        if first < fd {
-            // SAFETY: as in `close_from`.
-            unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };
-        }
-        first = first.max(fd + 1);
-    }
-    close_from(first);
-}
-
 /// Makes the mount at `path` read-only.
 pub(crate) fn mount_read_only(path: &CStr) -> io::Result<()> {
     set_read_only(libc::AT_FDCWD, path, 0)

@@ -5,6 +5,13 @@ use super::user::User;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+/// Has the spawner, which execs, keep what this process may do, whatever it is bounded to afterwards. Whoever becomes a
+/// user of the box inherits nothing (capabilities(7)).
+pub(crate) fn keep_over_exec() -> rustix::io::Result<()> {
+    let own = rustix::thread::capabilities(None)?;
+    rustix::thread::set_capabilities(None, CapabilitySets { inheritable: own.permitted, ..own })
+}
+
 /// Takes all of `bounds` but what is `kept` from what this process, and those that it forks, can have by an exec.
 pub(crate) fn bound(bounds: CapabilitySet, kept: CapabilitySet) -> rustix::io::Result<()> {
     for number in 0..64 {

@@ -12,7 +12,7 @@ mod limits;
 mod program;
 mod seccomp;
 pub(crate) mod setup;
-mod spawner;
+pub(crate) mod spawner;
 pub(crate) mod stdio;
 pub(crate) mod user;
 
@@ -83,13 +83,11 @@ impl Container {
     /// What the kernel refuses; the process itself reports the rest.
     pub(crate) fn start(parts: Parts, exec: ExecRequest) -> io::Result<(Self, Forked)> {
         let terminals = filesystems::new_terminals()?;
-        let filter = seccomp::filter(!parts.guest.unconfined);
+        let common = Common::new(parts.hostname, parts.guest);
         // What every process of the box would give up, and have set, is done once, here.
-        let bounds =
-            CapabilitySet::from_bits_retain(parts.guest.capabilities()) | setup::usual_capabilities();
-        caps::bound(CapabilitySet::from_bits_retain(u64::MAX), bounds)?;
+        caps::keep_over_exec()?;
+        caps::bound(CapabilitySet::from_bits_retain(u64::MAX), common.bounds)?;
         limits::set_usual()?;
-        let common = Common { hostname: parts.hostname, filter, bounds, guest: parts.guest };
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let (root, volumes) = (parts.root.as_fd(), parts.volumes);
         let place = Place::New { root, terminals: terminals.as_fd(), mounts: &parts.mounts, volumes };
@@ -119,12 +117,15 @@ impl Container {
     /// # Errors
     /// As [`Container::start`].
     pub(crate) fn exec(&self, exec: &ExecRequest) -> io::Result<Forked> {
-        let mut spawner = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
-        let spawner = match &mut *spawner {
+        let mut slot = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
+        let spawner = match slot.take() {
             Some(spawner) => spawner,
-            none => none.insert(Spawner::start(self.room())?),
+            None => Spawner::start(self.room())?,
         };
-        spawner.spawn(exec)
+        // One that fails is not put back: the next exec has another.
+        let forked = spawner.spawn(exec)?;
+        *slot = Some(spawner);
+        forked
     }
 
     fn room(&self) -> Room<'_> {

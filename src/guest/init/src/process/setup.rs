@@ -6,7 +6,7 @@
 use super::failure::{self, Failure};
 use super::stdio::Inner;
 use super::user::{self, User};
-use super::{Mounted, caps, env, filesystems, first, limits, program};
+use super::{Mounted, caps, env, filesystems, first, limits, program, seccomp};
 use crate::sys;
 use a3s_box_core::{ExecRequest, GuestConfig, capabilities};
 use libc::sock_filter;
@@ -32,6 +32,14 @@ pub(crate) struct Common {
     /// What init has left its children of the capabilities that there are.
     pub(crate) bounds: CapabilitySet,
     pub(crate) guest: GuestConfig,
+}
+
+impl Common {
+    pub(crate) fn new(hostname: String, guest: GuestConfig) -> Self {
+        let filter = seccomp::filter(!guest.unconfined);
+        let bounds = CapabilitySet::from_bits_retain(guest.capabilities()) | usual_capabilities();
+        Self { hostname, filter, bounds, guest }
+    }
 }
 
 /// Who a process becomes: a name to look up, or somebody already known.

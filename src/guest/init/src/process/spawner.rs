@@ -2,20 +2,25 @@
 //!
 //! A fork shares the memory of whoever forks until one of the two writes to it. Init writes to most of its own with each
 //! call that it serves, and every page of it would cost a fault and a copy: some thirty an exec. The spawner has hardly
-//! anything to write to. It is made for the first exec, which most boxes never see, out of the box's sight. What it forks
-//! is init's child.
+//! anything to write to: it is this program begun anew, so nothing of what init knows is in it either. It is made for the
+//! first exec, which most boxes never see, out of the box's sight. What it forks is init's child.
 
 use super::setup::{Common, Place};
 use super::stdio::Outer;
 use super::{Forked, fork};
 use crate::rights;
 use crate::sys::{self, Fork};
-use a3s_box_core::ExecRequest;
-use rustix::process::{Pid, PidfdFlags};
+use a3s_box_core::{ExecRequest, GuestConfig};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags};
 use rustix::thread::ThreadNameSpaceType;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::ffi::CStr;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 
 /// What processes of the box are forked with: the container process, its cgroup and its terminals.
 #[derive(Clone, Copy)]
@@ -26,8 +31,12 @@ pub(super) struct Room<'a> {
     pub(super) common: &'a Common,
 }
 
-/// Init's way to the spawner. A request is its length and an [`ExecRequest`] as JSON; the answer is the new process's id with
-/// init's ends of what connects them, or an error number below zero.
+/// What this program is called as the spawner. Its standard input is the socket to init.
+pub(crate) const NAME: &CStr = c"a3s-box-spawner";
+
+/// Init's way to the spawner. A message is its length and JSON. First comes the box: its name and its [`GuestConfig`], with
+/// the descriptors of its [`Room`]. A request is an [`ExecRequest`]; the answer is the new process's id with init's ends of
+/// what connects them, or an error number below zero.
 pub(super) struct Spawner(UnixStream);
 
 impl Spawner {
@@ -43,29 +52,30 @@ impl Spawner {
         rustix::thread::move_into_thread_name_spaces(init.as_fd(), own)?;
         let forked = sys::fork(0, None);
         if let Ok(Fork::Child) = forked {
-            drop(serve(&theirs, room));
-            sys::exit_now(0)
+            drop(begin_anew(&theirs));
+            sys::exit_now(127)
         }
         rustix::thread::move_into_thread_name_spaces(room.main, own)?;
-        forked.map(|_| Self(ours))
+        forked?;
+        let message = message(&(&room.common.hostname, &room.common.guest))?;
+        let (length, json) = message.split_at(LENGTH);
+        rights::send(&ours, length, &[room.main, room.cgroup, room.terminals])?;
+        (&ours).write_all(json)?;
+        Ok(Self(ours))
     }
 
     /// Has a process forked.
     ///
     /// # Errors
-    /// Those of clone3(2) and of the socket, which is of no further use then.
-    pub(super) fn spawn(&self, exec: &ExecRequest) -> io::Result<Forked> {
-        let mut request = vec![0; 4];
-        serde_json::to_writer(&mut request, exec)?;
-        let length = u32::try_from(request.len() - 4).map_err(io::Error::other)?;
-        request[..4].copy_from_slice(&length.to_le_bytes());
-        (&self.0).write_all(&request)?;
+    /// Of the socket: the spawner is of no further use then. Within: of clone3(2).
+    pub(super) fn spawn(&self, exec: &ExecRequest) -> io::Result<io::Result<Forked>> {
+        (&self.0).write_all(&message(exec)?)?;
         let mut answer = [0; 4];
         let (length, fds) = rights::receive(&self.0, &mut answer)?;
         let answer = i32::from_le_bytes(answer);
         let pid = match answer {
             _ if length != 4 => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
-            ..=0 => return Err(io::Error::from_raw_os_error(answer.wrapping_neg())),
+            ..=0 => return Ok(Err(io::Error::from_raw_os_error(answer.wrapping_neg()))),
             _ => Pid::from_raw(answer),
         };
         let mut fds = fds.into_iter();
@@ -75,33 +85,65 @@ impl Spawner {
             Some(_) => Outer::Terminal(next()?),
             None => Outer::Pipes { stdout: next()?, stderr: next()?, stdin: next().ok() },
         };
-        Ok(Forked { pid: pid.ok_or(io::ErrorKind::InvalidData)?, pidfd, stdio, report })
+        Ok(Ok(Forked { pid: pid.ok_or(io::ErrorKind::InvalidData)?, pidfd, stdio, report }))
     }
 }
 
+/// Becomes this program anew, as the spawner.
+fn begin_anew(socket: &UnixStream) -> io::Result<()> {
+    rustix::stdio::dup2_stdin(socket)?;
+    sys::close_from(3);
+    Err(sys::execve(c"/proc/self/exe", &[NAME.to_owned()], &[]))
+}
+
 /// Is the spawner, until init has gone.
-fn serve(socket: &UnixStream, room: Room<'_>) -> io::Result<()> {
-    sys::close_all_but(&[socket.as_fd(), room.main, room.cgroup, room.terminals]);
-    rustix::thread::move_into_thread_name_spaces(room.main, ThreadNameSpaceType::PROCESS_ID)?;
-    let place = Place::Join(room.main);
+pub(crate) fn main() -> ExitCode {
+    match serve() {
+        Ok(never) => match never {},
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve() -> io::Result<Infallible> {
+    // As init's children, until they exec.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let socket = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
+    let mut length = [0; LENGTH];
+    let (_, fds) = rights::receive(&socket, &mut length)?;
+    let [main, cgroup, terminals] = <[_; 3]>::try_from(fds).map_err(|_| io::ErrorKind::InvalidData)?;
+    let (hostname, guest): (String, GuestConfig) = receive(&socket, length)?;
+    let common = Common::new(hostname, guest);
+    rustix::thread::move_into_thread_name_spaces(main.as_fd(), ThreadNameSpaceType::PROCESS_ID)?;
+    let place = Place::Join(main.as_fd());
     loop {
-        let exec = receive(socket)?;
-        match fork(&place, libc::CLONE_PARENT, room.cgroup, room.terminals, room.common, exec) {
-            Ok(forked) => answer(socket, &forked)?,
+        (&socket).read_exact(&mut length)?;
+        let exec: ExecRequest = receive(&socket, length)?;
+        match fork(&place, libc::CLONE_PARENT, cgroup.as_fd(), terminals.as_fd(), &common, exec) {
+            Ok(forked) => answer(&socket, &forked)?,
             Err(e) => {
                 let number = e.raw_os_error().unwrap_or(libc::EIO);
-                rights::send(socket, &(-number).to_le_bytes(), &[])?;
+                rights::send(&socket, &(-number).to_le_bytes(), &[])?;
             }
         }
     }
 }
 
-fn receive(mut socket: &UnixStream) -> io::Result<ExecRequest> {
-    let mut length = [0; 4];
-    socket.read_exact(&mut length)?;
-    let mut request = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
-    socket.read_exact(&mut request)?;
-    Ok(serde_json::from_slice(&request)?)
+/// How many bytes tell a message's length.
+const LENGTH: usize = size_of::<u32>();
+
+fn message(what: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; LENGTH];
+    serde_json::to_writer(&mut message, what)?;
+    let length = u32::try_from(message.len() - LENGTH).map_err(io::Error::other)?;
+    message[..LENGTH].copy_from_slice(&length.to_le_bytes());
+    Ok(message)
+}
+
+/// Receives what comes behind the `length` of a message.
+fn receive<T: DeserializeOwned>(mut socket: &UnixStream, length: [u8; LENGTH]) -> io::Result<T> {
+    let mut json = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
+    socket.read_exact(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
 }
 
 fn answer(socket: &UnixStream, forked: &Forked) -> io::Result<()> {
