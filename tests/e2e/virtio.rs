@@ -44,10 +44,11 @@ struct Told {
 }
 
 impl Told {
-    /// The number of the last attempt, and what it is called.
+    /// The number of the last attempt, and what it is called. One that was cut off in its number does not count.
     fn last(&self) -> (u64, &str) {
-        let line = self.text.lines().rfind(|line| line.starts_with(|c: char| c.is_ascii_digit())).unwrap();
-        let digits = line.find(|c: char| !c.is_ascii_digit()).unwrap();
+        let digits = |line: &str| line.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0);
+        let (line, digits) =
+            self.text.lines().rev().find_map(|line| Some((line, digits(line)?))).expect("an attempt");
         (line[..digits].parse().unwrap(), line)
     }
 }
