@@ -96,7 +96,9 @@ impl KernelTest {
         let cpl3 = pair.flavor == Flavor::Cpl3;
         let mut machine = Machine::new(pair.machine, cpl3, pair.cpus, scratch.path())?;
         let command = machine.boot(vmlinux, initramfs, &words);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("no machine")?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let program = command.get_program().display().to_string();
+        let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
         let told = self.listen(&mut child);
         // It ended by itself, or is of no use any more.
         let _ = child.kill();
