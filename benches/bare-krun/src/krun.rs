@@ -3,8 +3,6 @@
 
 use std::ffi::{CStr, CString};
 
-/// The guest's link address: that of a box.
-const MAC: [u8; 6] = [0x02, 0xa3, 0x50, 0, 0, 2];
 /// What the shared folder is called in the guest.
 const FOLDER: &CStr = c"folder";
 
@@ -16,12 +14,19 @@ pub(crate) struct Guest {
     pub(crate) initramfs: String,
     pub(crate) command_line: String,
     pub(crate) disks: Vec<Disk>,
-    /// The descriptor of the stream that carries its frames.
-    pub(crate) network: Option<i32>,
+    pub(crate) network: Option<Network>,
     /// A vsock port, and the socket that the guest's connections to it go to.
     pub(crate) port: Option<(u32, String)>,
     /// A folder to share by virtio-fs.
     pub(crate) folder: Option<String>,
+}
+
+/// A network device.
+pub(crate) struct Network {
+    /// The descriptor of the stream that carries its frames.
+    pub(crate) stream: i32,
+    /// Its link address.
+    pub(crate) mac: [u8; 6],
 }
 
 /// A raw disk, whose flushes go nowhere.
@@ -62,10 +67,10 @@ fn start(guest: &Guest) -> Result<(), &'static str> {
             krun::krun_add_disk3(context, id.as_ptr(), path.as_ptr(), 0, disk.read_only, false, 0)
         })?;
     }
-    if let Some(stream) = guest.network {
-        // SAFETY: there is no path, the link address is a constant, and whoever named the descriptor left it to us.
+    if let Some(Network { stream, mac }) = &guest.network {
+        // SAFETY: there is no path, the link address has its six bytes, and whoever named the descriptor left it to us.
         done("network", unsafe {
-            krun::krun_add_net_unixstream(context, std::ptr::null(), stream, MAC.as_ptr(), 0, 0)
+            krun::krun_add_net_unixstream(context, std::ptr::null(), *stream, mac.as_ptr(), 0, 0)
         })?;
     }
     if let Some((number, socket)) = &guest.port {

@@ -7,11 +7,11 @@
 
 mod krun;
 
-use krun::{Disk, Guest};
+use krun::{Disk, Guest, Network};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: bare-krun memory=MIB kernel=VMLINUX initramfs=CPIO append=WORDS [readonly=DISK] [disk=DISK] \
-                     [net=FD] [port=NUMBER:SOCKET] [folder=PATH]";
+                     [net=FD:MAC] [port=NUMBER:SOCKET] [folder=PATH]";
 
 fn main() -> ExitCode {
     let why = match std::env::args().skip(1).try_fold(Guest::default(), take) {
@@ -32,7 +32,12 @@ fn take(mut guest: Guest, word: String) -> Option<Guest> {
         "initramfs" => guest.initramfs = text(),
         "append" => guest.command_line = text(),
         "readonly" | "disk" => guest.disks.push(Disk { path: text(), read_only: what == "readonly" }),
-        "net" => guest.network = Some(value.parse().ok()?),
+        "net" => {
+            let (stream, mac) = value.split_once(':')?;
+            let bytes: Result<Vec<u8>, _> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+            let mac = bytes.ok()?.try_into().ok()?;
+            guest.network = Some(Network { stream: stream.parse().ok()?, mac });
+        }
         "port" => {
             let (number, socket) = value.split_once(':')?;
             guest.port = Some((number.parse().ok()?, socket.to_owned()));

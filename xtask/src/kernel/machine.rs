@@ -106,11 +106,12 @@ fn krun(disk: &Path, scratch: &Path) -> Result<Machine> {
     let network =
         Network::start(&spec, &Default::default(), "conformance", &scratch.join("net.jsonl"), ours)?;
     fcntl_setfd(&theirs, FdFlags::empty())?;
+    let mac = spec.addresses.mac.map(|byte| format!("{byte:02x}")).join(":");
     let mut command = Command::new(build::bare_krun()?);
     command.args([
         format!("memory={MEMORY_MIB}"),
         format!("disk={}", disk.display()),
-        format!("net={}", theirs.as_raw_fd()),
+        format!("net={}:{mac}", theirs.as_raw_fd()),
         format!("port={ECHO_PORT}:{}", echo.display()),
         format!("folder={}", folder.display()),
     ]);
