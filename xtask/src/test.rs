@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that CI holds the project to.
 
 use crate::e2e::E2e;
+use crate::kernel::conformance::KernelTest;
 use crate::step::{cargo, run, step};
 use crate::{check, cross, lab, packages};
 use anyhow::Result;
@@ -8,7 +9,8 @@ use clap::Args;
 
 /// Run every check and every test, those that boot real VMs too
 ///
-/// The tests with VMs run on every VMM and accelerator that this host has, and some of them in the KVM lab.
+/// The tests with VMs run on every VMM and accelerator that this host has, and some of them in the KVM lab; so do those of
+/// the guest kernels.
 #[derive(Args)]
 pub(crate) struct Test {
     /// The tests with VMs on the fastest VMM and accelerator alone
@@ -45,6 +47,10 @@ impl Test {
             run(cargo().args(["test", "--quiet", "--workspace", "--exclude", "a3s-box-tests"]))
         })?;
         E2e::everywhere(!self.quick).run()?;
-        if self.quick { Ok(()) } else { lab::test() }
+        if self.quick {
+            return Ok(());
+        }
+        KernelTest::everywhere().run()?;
+        lab::test()
     }
 }

@@ -57,6 +57,11 @@ const PAIRS: &[Pair] = &[
 ];
 
 impl KernelTest {
+    /// Every kernel in every machine, once.
+    pub(crate) fn everywhere() -> Self {
+        Self { flavor: None, machine: None, rounds: 1, only: None }
+    }
+
     pub(crate) fn run(&self) -> Result<()> {
         ensure!(
             Arch::HOST == Arch::X86_64,
