@@ -5,7 +5,7 @@
 //! the next machine goes on with the next attempt.
 
 use crate::attacks::{MOST, Neighbourhood};
-use crate::harness::{Home, eventually, given, most_memory, private_memory};
+use crate::harness::{Home, TIMES, eventually, given, most_memory, private_memory};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,13 +87,13 @@ fn listen(home: &Home, guest: &Path) -> Told {
             "hostile: all is tried" => Some(End::Over),
             line if line.ends_with("needs a fresh machine") => Some(End::Fresh),
             _ if held.is_none() => Some(End::Dead),
-            line => (!line.is_empty() && heard.elapsed() > SILENCE).then_some(End::Hung),
+            line => (!line.is_empty() && heard.elapsed() > SILENCE * *TIMES).then_some(End::Hung),
         }
     });
     if end != End::Dead {
         let begin = Instant::now();
         home.a3s(&["stop", "-t", "0", "mallory"]).run().ok();
-        assert!(begin.elapsed() < SOON, "the stop took {:?}", begin.elapsed());
+        assert!(begin.elapsed() < SOON * *TIMES, "the stop took {:?}", begin.elapsed());
     }
     let out = run.wait();
     // It failed, unless it was stopped before.
