@@ -191,7 +191,7 @@ impl Machine {
             "console=ttyS0 quiet {} bench.MTU={mtu} bench.GUEST={guest} bench.GATEWAY={gateway} bench.PORT={port}",
             if pair.accel == "tcg" { "tsc=reliable no_timer_check" } else { "" }
         );
-        let mac = addresses.mac.map(|b| format!("{b:02x}")).join(":");
+        let mac = addresses.mac_text();
         let device = format!("virtio-net-device,netdev=n,mac={mac}");
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"]);

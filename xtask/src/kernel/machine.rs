@@ -106,7 +106,7 @@ fn krun(disk: &Path, scratch: &Path) -> Result<Machine> {
     let network =
         Network::start(&spec, &Default::default(), "conformance", &scratch.join("net.jsonl"), ours)?;
     fcntl_setfd(&theirs, FdFlags::empty())?;
-    let mac = spec.addresses.mac.map(|byte| format!("{byte:02x}")).join(":");
+    let mac = spec.addresses.mac_text();
     let mut command = Command::new(build::bare_krun()?);
     command.args([
         format!("memory={MEMORY_MIB}"),

@@ -31,6 +31,13 @@ pub struct NetAddresses {
     pub mtu: u16,
 }
 
+impl NetAddresses {
+    /// The guest's link address as ip-link(8) and QEMU write it: `02:a3:50:00:00:02`.
+    pub fn mac_text(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
+}
+
 impl Default for NetAddresses {
     fn default() -> Self {
         Self {

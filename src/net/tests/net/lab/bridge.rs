@@ -17,7 +17,7 @@ pub(super) fn start(pid: u32, addresses: &NetAddresses, stream: UnixStream) {
         sender.send(sys::tap("eth0")).unwrap();
     });
     let tap = receiver.recv().unwrap();
-    let mac = addresses.mac.map(|b| format!("{b:02x}")).join(":");
+    let mac = addresses.mac_text();
     let NetAddresses { guest4, gateway4, prefix4, guest6, gateway6, prefix6, mtu, .. } = addresses;
     sh(&format!(
         "nsenter --target {pid} --net sh -ec '

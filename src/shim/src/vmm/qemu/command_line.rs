@@ -47,7 +47,7 @@ pub(super) fn arguments(spec: &ShimSpec) -> Vec<OsString> {
     // Left alone, it makes as many bytes at once as the guest asks for: gibibytes.
     add(&["-device", "virtio-rng-device,max-bytes=65536,period=100"]);
     if let Some(network) = &spec.network {
-        let (mac, mtu) = (network.addresses.mac.map(|b| format!("{b:02x}")).join(":"), network.addresses.mtu);
+        let (mac, mtu) = (network.addresses.mac_text(), network.addresses.mtu);
         let device = format!("virtio-net-device,netdev=network,mac={mac},host_mtu={mtu},{NETWORK_EXTRAS}");
         add(&["-netdev", &format!("stream,id=network,server=off,addr.type=fd,addr.str={NETWORK_FD}")]);
         add(&["-device", &device]);
